@@ -1,0 +1,10 @@
+//! Condition types and reasons. kstatus and every dashboard read these words, so they are listed once.
+
+pub const READY: &str = "Ready";
+pub const AVAILABLE: &str = "Available";
+pub const UP_TO_DATE: &str = "UpToDate";
+pub const EXPOSED: &str = "Exposed";
+pub const CERTIFICATES_VALID: &str = "CertificatesValid";
+pub const KUBECONFIG_READY: &str = "KubeconfigReady";
+pub const RECONCILING: &str = "Reconciling";
+pub const STALLED: &str = "Stalled";

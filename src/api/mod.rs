@@ -1,0 +1,21 @@
+//! Types users write and the server stores, the names derived from them, and the words (labels,
+//! annotations, conditions) that both halves use.
+//!
+//! Serialized Kubernetes objects -> typed values and back.
+//!
+//! **Invariant:** pure. Nothing here reads a file, a clock or the network, and nothing here decides what to do:
+//! a type can say what is written in it, never what follows from it.
+
+pub mod cluster;
+pub mod cluster_parts;
+pub mod cluster_status;
+pub mod condition;
+pub mod duration;
+pub mod labels;
+pub mod names;
+pub mod pins;
+
+pub use cluster::{ClusterSpec, K0smotronCluster};
+
+pub use cluster_status::ClusterStatus;
+pub use pins::Pins;

@@ -1,0 +1,89 @@
+//! One function per derived name. The table that documents them is `docs/reference/objects.md`.
+//!
+//! **Invariant:** none of these may ever give another answer for the same input: a name that moves is a control
+//! plane that restarts with a new address or new keys.
+
+use sha2::{Digest as _, Sha256};
+
+/// Longest name of a K0smotronCluster. Leaves room for every suffix below within the 52 characters that a
+/// StatefulSet name can have (its pods carry `<name>-<10 characters>` as a label value of at most 63).
+pub const CLUSTER_NAME_MAX: usize = 40;
+
+/// Name of the control-plane StatefulSet, and of the Service of type ClusterIP.
+pub fn control_plane(cluster: &str) -> String {
+    shorten(format!("kmc-{cluster}"))
+}
+
+/// Name of the API Service of type NodePort.
+pub fn service_node_port(cluster: &str) -> String {
+    shorten(format!("kmc-{cluster}-nodeport"))
+}
+
+/// Name of the API Service of type LoadBalancer.
+pub fn service_load_balancer(cluster: &str) -> String {
+    shorten(format!("kmc-{cluster}-lb"))
+}
+
+/// Name of the etcd StatefulSet and of its headless Service.
+pub fn etcd(cluster: &str) -> String {
+    shorten(format!("kmc-{cluster}-etcd"))
+}
+
+/// Name of the configuration object: k0s.yaml, etcd member files, telemetry and endpoint manifests.
+pub fn config(cluster: &str) -> String {
+    shorten(format!("kmc-{cluster}-config"))
+}
+
+/// Name of the admin kubeconfig Secret. Never shortened.
+pub fn kubeconfig(cluster: &str) -> String {
+    format!("{cluster}-kubeconfig")
+}
+
+/// Name of the Secret of one key or certificate (`ca`, `etcd-peer`, ...). Never shortened.
+pub fn key(cluster: &str, purpose: &str) -> String {
+    format!("{cluster}-{purpose}")
+}
+
+/// Name of the Secret that holds the pins of a cluster whose CA is the user's own.
+pub fn pins(cluster: &str) -> String {
+    format!("{cluster}-pins")
+}
+
+/// Name of the ConfigMap that is the parent of a fleet.
+pub fn fleet_parent(fleet_id: &str) -> String {
+    shorten(format!("k0smotron-fleet-{fleet_id}"))
+}
+
+/// Keeps names of at most 63 bytes; others become their first 57 bytes, `-`, and five hex digits of a hash.
+///
+/// The Go operator hashes with MD5; no cluster of ours reaches that length (see [`CLUSTER_NAME_MAX`]), so only
+/// taken-over objects would differ, and those are found by their live name.
+fn shorten(name: String) -> String {
+    if name.len() <= 63 {
+        return name;
+    }
+    let hash = Sha256::digest(name.as_bytes());
+    let cut = (0..=57).rev().find(|&at| name.is_char_boundary(at)).unwrap_or(0);
+    format!("{}-{:02x}{:02x}{:x}", &name[..cut], hash[0], hash[1], hash[2] >> 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_allowed_cluster_name_is_never_shortened() {
+        let name = "a".repeat(CLUSTER_NAME_MAX);
+        for derived in [control_plane(&name), etcd(&name), config(&name), service_node_port(&name)] {
+            assert!(derived.len() <= 53 && derived.contains(&name), "{derived}");
+        }
+        assert!(etcd(&name).len() <= 52);
+    }
+
+    #[test]
+    fn longer_names_keep_63_bytes_and_stay_apart() {
+        let (one, other) = (config(&"b".repeat(70)), config(&format!("{}c", "b".repeat(69))));
+        assert_eq!(one.len(), 63);
+        assert_ne!(one, other);
+    }
+}

@@ -1,0 +1,6 @@
+//! Hosted k0s control planes: the operator that runs them and the fleet manager that plans them.
+//!
+//! The rooms, in the order of the flow; `docs/architecture.md` says what each may touch and `tests/rooms.rs` checks it.
+
+pub mod api;
+pub mod object;
