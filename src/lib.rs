@@ -4,3 +4,6 @@
 
 pub mod api;
 pub mod object;
+pub mod pki;
+pub mod plan;
+pub mod render;

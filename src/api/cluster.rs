@@ -43,10 +43,30 @@ use super::duration::GoDuration;
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
-    printcolumn(name = "Storage", type_ = "string", json_path = ".status.storage", priority = "1"),
-    printcolumn(name = "Service", type_ = "string", json_path = ".status.service", priority = "1"),
-    printcolumn(name = "Certs", type_ = "string", json_path = ".status.certificatesExpire", priority = "1"),
-    printcolumn(name = "Held", type_ = "integer", json_path = ".status.heldCount", priority = "1"),
+    printcolumn(
+        name = "Storage",
+        type_ = "string",
+        json_path = ".status.storage",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Service",
+        type_ = "string",
+        json_path = ".status.service",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Certs",
+        type_ = "string",
+        json_path = ".status.certificatesExpire",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Held",
+        type_ = "integer",
+        json_path = ".status.heldCount",
+        priority = "1"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -270,11 +270,20 @@ impl JsonSchema for Mount {
     /// The schema of a core/v1 Volume with `name` replaced by `path` and `readOnly`.
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let volume = k8s_openapi::api::core::v1::Volume::json_schema(generator);
-        let mut properties =
-            volume.get("properties").and_then(|properties| properties.as_object()).cloned().unwrap_or_default();
+        let mut properties = volume
+            .get("properties")
+            .and_then(|properties| properties.as_object())
+            .cloned()
+            .unwrap_or_default();
         properties.remove("name");
-        properties.insert("path".into(), serde_json::json!({"type": "string", "description": "Absolute path."}));
-        properties.insert("readOnly".into(), serde_json::json!({"type": "boolean", "nullable": true}));
+        properties.insert(
+            "path".into(),
+            serde_json::json!({"type": "string", "description": "Absolute path."}),
+        );
+        properties.insert(
+            "readOnly".into(),
+            serde_json::json!({"type": "boolean", "nullable": true}),
+        );
         schemars::json_schema!({"type": "object", "properties": properties, "required": ["path"]})
     }
 }

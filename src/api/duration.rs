@@ -60,7 +60,11 @@ mod tests {
 
     #[test]
     fn durations_read_as_go_reads_them() {
-        let seconds = |text: &str| GoDuration(text.into()).to_duration().map(|duration| duration.as_millis());
+        let seconds = |text: &str| {
+            GoDuration(text.into())
+                .to_duration()
+                .map(|duration| duration.as_millis())
+        };
         assert_eq!(seconds("1h30m"), Some(5_400_000));
         assert_eq!(seconds("500ms"), Some(500));
         assert_eq!(seconds("1.5h"), Some(5_400_000));

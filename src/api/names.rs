@@ -64,7 +64,13 @@ fn shorten(name: String) -> String {
     }
     let hash = Sha256::digest(name.as_bytes());
     let cut = (0..=57).rev().find(|&at| name.is_char_boundary(at)).unwrap_or(0);
-    format!("{}-{:02x}{:02x}{:x}", &name[..cut], hash[0], hash[1], hash[2] >> 4)
+    format!(
+        "{}-{:02x}{:02x}{:x}",
+        &name[..cut],
+        hash[0],
+        hash[1],
+        hash[2] >> 4
+    )
 }
 
 #[cfg(test)]
@@ -74,7 +80,12 @@ mod tests {
     #[test]
     fn the_longest_allowed_cluster_name_is_never_shortened() {
         let name = "a".repeat(CLUSTER_NAME_MAX);
-        for derived in [control_plane(&name), etcd(&name), config(&name), service_node_port(&name)] {
+        for derived in [
+            control_plane(&name),
+            etcd(&name),
+            config(&name),
+            service_node_port(&name),
+        ] {
             assert!(derived.len() <= 53 && derived.contains(&name), "{derived}");
         }
         assert!(etcd(&name).len() <= 52);

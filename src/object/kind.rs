@@ -18,12 +18,19 @@ pub struct Kind {
 impl Kind {
     /// Returns `apps/v1` or `v1`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// Finds the kind of an object by its `apiVersion` and `kind`; `None` for kinds that are not ours to touch.
     pub fn find(api_version: &str, kind: &str) -> Option<Self> {
-        kinds::ALL.iter().find(|known| known.kind == kind && known.api_version() == api_version).copied()
+        kinds::ALL
+            .iter()
+            .find(|known| known.kind == kind && known.api_version() == api_version)
+            .copied()
     }
 }
 

@@ -26,6 +26,9 @@ pub struct Unreadable {
 impl Observed {
     /// Says whether absence of an object of this kind and namespace may be believed.
     pub fn is_complete_for(&self, kind: Kind, namespace: &str) -> bool {
-        !self.unreadable.iter().any(|gap| gap.kind == kind && (gap.namespace.is_empty() || gap.namespace == namespace))
+        !self
+            .unreadable
+            .iter()
+            .any(|gap| gap.kind == kind && (gap.namespace.is_empty() || gap.namespace == namespace))
     }
 }

@@ -13,7 +13,10 @@ pub fn to_field_path(pointer: &str) -> String {
     let mut path = String::new();
     for step in pointer.split('/').skip(1) {
         let step = step.replace("~1", "/").replace("~0", "~");
-        let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let is_word = |text: &str| {
+            text.chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        };
         if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
             path.push_str(&format!("[{step}]"));
         } else if is_word(&step) && !step.is_empty() {
@@ -35,7 +38,10 @@ mod tests {
     #[test]
     fn pointers_become_paths_people_read() {
         assert_eq!(to_field_path("/spec/manifests/0/name"), "spec.manifests[0].name");
-        assert_eq!(to_field_path("/metadata/labels/a.b~1c"), r#"metadata.labels["a.b/c"]"#);
+        assert_eq!(
+            to_field_path("/metadata/labels/a.b~1c"),
+            r#"metadata.labels["a.b/c"]"#
+        );
         assert_eq!(push("/metadata/labels", "a.b/c"), "/metadata/labels/a.b~1c");
     }
 }

@@ -20,8 +20,16 @@ pub struct ObjectId {
 
 impl ObjectId {
     pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        let namespace = if kind.is_namespaced { namespace.into() } else { String::new() };
-        Self { kind, namespace, name: name.into() }
+        let namespace = if kind.is_namespaced {
+            namespace.into()
+        } else {
+            String::new()
+        };
+        Self {
+            kind,
+            namespace,
+            name: name.into(),
+        }
     }
 }
 
@@ -46,7 +54,11 @@ impl Object {
     pub fn id(&self) -> Option<ObjectId> {
         let text = |pointer: &str| self.0.pointer(pointer).and_then(Value::as_str);
         let kind = Kind::find(text("/apiVersion")?, text("/kind")?)?;
-        Some(ObjectId::new(kind, text("/metadata/namespace").unwrap_or_default(), text("/metadata/name")?))
+        Some(ObjectId::new(
+            kind,
+            text("/metadata/namespace").unwrap_or_default(),
+            text("/metadata/name")?,
+        ))
     }
 
     pub fn text(&self, pointer: &str) -> Option<&str> {
@@ -76,7 +88,11 @@ impl Object {
     /// Returns the uid of the owner reference with `controller: true`.
     pub fn controller_uid(&self) -> Option<&str> {
         let owners = self.0.get("metadata")?.get("ownerReferences")?.as_array()?;
-        owners.iter().find(|owner| owner.get("controller") == Some(&Value::Bool(true)))?.get("uid")?.as_str()
+        owners
+            .iter()
+            .find(|owner| owner.get("controller") == Some(&Value::Bool(true)))?
+            .get("uid")?
+            .as_str()
     }
 }
 

@@ -1,0 +1,208 @@
+//! The plan as a value.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::object::{Object, ObjectId};
+use crate::pki::{Issue, KeyPurpose};
+
+/// What will be done, what will not and why, and how much needs nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// Commit or other name of what the desired side was read from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// In order; the actions of one wave may run at the same time. Deletions are in the last.
+    pub waves: Vec<Wave>,
+    /// What is not done, in order of identity.
+    pub held: Vec<Held>,
+    pub unchanged: Vec<ObjectId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wave {
+    pub name: String,
+    pub actions: Vec<Action>,
+}
+
+/// One write, complete with its precondition and its reason.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Action {
+    pub id: ObjectId,
+    pub operation: Operation,
+    pub impact: Impact,
+    /// Why: for a fleet `file:line:column`, for children a phrase.
+    pub reason: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<FieldChange>,
+    /// Consequences in words, with names and counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<String>,
+}
+
+/// The write itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Operation {
+    /// Creates; never takes over: an object of that name that exists is read and, if not ours, held.
+    Create { body: Object },
+    /// Forced server-side apply of the complete desired object to the very object with this uid.
+    Apply { body: Object, uid: String },
+    /// Creates a Secret (all but its data given) with bytes made by the key source.
+    Issue {
+        purpose: KeyPurpose,
+        secret: Object,
+        issue: Issue,
+    },
+    /// Makes the bytes of a Secret of ours anew, for the very object with this uid.
+    Reissue {
+        purpose: KeyPurpose,
+        uid: String,
+        secret: Object,
+        issue: Issue,
+    },
+    /// JSON merge patch of `metadata` only (pins, labels, finalizers, owner references) with preconditions.
+    PatchMetadata {
+        uid: String,
+        resource_version: Option<String>,
+        metadata: Value,
+    },
+    /// Deletes the very object that was looked at.
+    Delete {
+        uid: String,
+        resource_version: String,
+        propagation: Propagation,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Propagation {
+    Background,
+    Orphan,
+}
+
+/// What a change does to a running control plane, mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Impact {
+    /// No pod restarts.
+    Safe,
+    /// Pods are replaced one by one; the API stays available.
+    Rolling,
+    /// Clients or workers notice.
+    Disruptive,
+    /// Cannot be computed. Every gate treats it as disruptive.
+    Unknown,
+    /// Data or keys go.
+    DataLoss,
+}
+
+impl Impact {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Rolling => "rolling",
+            Self::Disruptive => "disruptive",
+            Self::Unknown => "unknown",
+            Self::DataLoss => "data-loss",
+        }
+    }
+}
+
+/// One field that an action changes. Values of secret-capable fields are masked before they get here.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldChange {
+    /// JSON pointer.
+    pub pointer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<Value>,
+    /// `file:line:column` the new value came from, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// Something that is not done.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    pub id: ObjectId,
+    pub reason: HeldReason,
+    /// What it waits for or what to do instead, as a sentence for people.
+    pub waiting_on: String,
+}
+
+/// Why something is not done; one word for machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum HeldReason {
+    /// Exists and is not ours.
+    Foreign,
+    /// Tracked by another fleet or tool.
+    OtherOwner,
+    /// Carries the protect annotation.
+    Protected,
+    /// Carries the hold annotation.
+    Hold,
+    /// Left the files, and deletions are not enabled for this run.
+    DeletionsOff,
+    /// More deletions than the budget allows: none is done.
+    OverBudget,
+    /// Nothing is desired at all: nothing is deleted.
+    EmptySet,
+    /// Errors in the files: nothing is deleted.
+    ErrorFindings,
+    /// That part of the cluster could not be read: nothing is deleted there.
+    NotReadable,
+    /// Waits for another object or fact.
+    Waiting,
+    /// The impact is above what this run may do.
+    AboveMaxImpact,
+    /// Cannot or must not be done (a refused version change, an immutable field).
+    Refused,
+}
+
+/// How many of each, for summary lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    pub create: usize,
+    pub change: usize,
+    pub delete: usize,
+    pub held: usize,
+    pub unchanged: usize,
+}
+
+impl Plan {
+    /// Returns all actions in order of execution.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.waves.iter().flat_map(|wave| &wave.actions)
+    }
+
+    /// Says whether applying it would write nothing.
+    pub fn is_empty(&self) -> bool {
+        self.actions().next().is_none()
+    }
+
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            held: self.held.len(),
+            unchanged: self.unchanged.len(),
+            ..Counts::default()
+        };
+        for action in self.actions() {
+            match action.operation {
+                Operation::Create { .. } | Operation::Issue { .. } => counts.create += 1,
+                Operation::Apply { .. } | Operation::Reissue { .. } | Operation::PatchMetadata { .. } => {
+                    counts.change += 1;
+                }
+                Operation::Delete { .. } => counts.delete += 1,
+            }
+        }
+        counts
+    }
+}

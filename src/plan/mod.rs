@@ -1,0 +1,14 @@
+//! Desired against observed -> what to do, in which order, at which cost, and what not to do and why.
+//!
+//! [`crate::object::ObjectSet`] or [`crate::render::Answers`], and [`crate::object::Observed`] -> [`Plan`];
+//! [`Plan`] and the answers to its questions -> [`ApprovedPlan`]; what came of it -> [`Outcome`].
+//!
+//! **Invariants:** deterministic (equal inputs give equal bytes), so specific that execution has no choices left, and
+//! every deletion carries the uid and resource version of what was looked at. Refusals are data, never aborts.
+//! [`ApprovedPlan`] can only be made here.
+
+mod action;
+mod outcome;
+
+pub use action::{Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Wave};
+pub use outcome::{ActionResult, Failure, FailureKind, Outcome};

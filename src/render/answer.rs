@@ -1,0 +1,50 @@
+//! What render says about each object.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::object::{Object, ObjectId};
+use crate::pki::{Issue, KeyPurpose};
+
+/// Answers for every object a cluster could ever have, by identity.
+pub type Answers = BTreeMap<ObjectId, Answer>;
+
+/// What is to happen to one object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It should exist and look like this.
+    Want(Desired),
+    /// It should not exist any more. The only answer that deletes.
+    Drop { why: String },
+    /// Leave it as it is, there or not, until what is named has happened.
+    Keep { waiting_on: String },
+}
+
+/// An object that should exist.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Desired {
+    /// A complete object, sent as it is.
+    Object(Object),
+    /// A Secret whose bytes are made where it is written. `secret` holds everything but the data.
+    Key {
+        purpose: KeyPurpose,
+        secret: Object,
+        issue: Issue,
+    },
+    /// A Secret of ours that exists and stays as it is, but for these annotations (the pins).
+    ///
+    /// Its data is never part of an apply: a server-side apply without `data` would take the keys away.
+    Annotated { annotations: BTreeMap<String, String> },
+    /// Nothing to do: it exists and is right (a key that is neither to be renewed nor annotated).
+    AsItIs,
+}
+
+/// A reason that a whole cluster is not rendered: what a person must do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stalled {
+    /// One word, stable: `NotSupported`, `InvalidSpec`, `LeftoverVolume`, ...
+    pub reason: String,
+    pub message: String,
+}
