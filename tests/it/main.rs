@@ -1,6 +1,11 @@
 //! Everything that talks to a real API server or runs the built program.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must fail, also in a helper of several tests"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod support_servers;
+mod support_watchdog;

@@ -45,7 +45,11 @@ async fn ready_pods(sets: &Api<StatefulSet>, wanted: i32) {
     eventually(&format!("{wanted} ready pods"), SOON, async || {
         let status = sets.get("plain").await.unwrap().status.unwrap_or_default();
         let ready = status.ready_replicas.unwrap_or_default();
-        if ready == wanted { Ok(()) } else { Err(format!("{ready} are ready")) }
+        if ready == wanted {
+            Ok(())
+        } else {
+            Err(format!("{ready} are ready"))
+        }
     })
     .await;
 }
@@ -55,7 +59,10 @@ async fn kubectl_reaches_the_servers_and_sees_their_version() {
     let servers = Servers::shared().await;
     let text = servers.kubectl(&["version", "-o", "json"]).await.success();
     let versions: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(versions["serverVersion"]["gitVersion"], versions["clientVersion"]["gitVersion"], "{text}");
+    assert_eq!(
+        versions["serverVersion"]["gitVersion"], versions["clientVersion"]["gitVersion"],
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -70,10 +77,23 @@ async fn a_service_account_has_no_rights_until_it_is_given_some() {
     assert!(status.is_forbidden(), "{status:?}");
     let user = format!("system:serviceaccount:{}:tenant", namespace.name);
     assert!(status.message.contains(&user), "{}", status.message);
-    let binding = ["create", "rolebinding", "all", "--clusterrole=admin", "-n", &namespace.name];
+    let binding = [
+        "create",
+        "rolebinding",
+        "all",
+        "--clusterrole=admin",
+        "-n",
+        &namespace.name,
+    ];
     let account = format!("--serviceaccount={}:tenant", namespace.name);
-    servers.kubectl(&[&binding[..], &[account.as_str()]].concat()).await.success();
-    eventually("the list is allowed", SOON, async || maps.list(&ListParams::default()).await).await;
+    servers
+        .kubectl(&[&binding[..], &[account.as_str()]].concat())
+        .await
+        .success();
+    eventually("the list is allowed", SOON, async || {
+        maps.list(&ListParams::default()).await
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -84,14 +104,19 @@ async fn the_audit_log_counts_each_request_once() {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace.name);
     let mark = servers.audit.mark(&client).await;
 
-    maps.create(&PostParams::default(), &config_map("first")).await.unwrap();
+    maps.create(&PostParams::default(), &config_map("first"))
+        .await
+        .unwrap();
     maps.get("first").await.unwrap();
     assert!(maps.get("missing").await.is_err());
     maps.list(&ListParams::default()).await.unwrap();
     drop(maps.watch(&kube::api::WatchParams::default(), "0").await.unwrap());
     maps.delete("first", &DeleteParams::default()).await.unwrap();
 
-    let events = audit::by(audit::within(servers.audit.since(&client, mark).await, &namespace.name), "counted/");
+    let events = audit::by(
+        audit::within(servers.audit.since(&client, mark).await, &namespace.name),
+        "counted/",
+    );
     assert_eq!(
         audit::summary(&events).lines().collect::<Vec<_>>(),
         [
@@ -103,9 +128,18 @@ async fn the_audit_log_counts_each_request_once() {
             "delete configmaps/first -> 200",
         ]
     );
-    assert_eq!(audit::counts(&events), Counts { requests: 6, writes: 2 });
+    assert_eq!(
+        audit::counts(&events),
+        Counts {
+            requests: 6,
+            writes: 2
+        }
+    );
     let later = servers.audit.mark(&client).await;
-    let events = audit::by(audit::within(servers.audit.since(&client, later).await, &namespace.name), "counted/");
+    let events = audit::by(
+        audit::within(servers.audit.since(&client, later).await, &namespace.name),
+        "counted/",
+    );
     assert_eq!(events, []);
 }
 
@@ -119,9 +153,22 @@ async fn a_stateful_set_becomes_ready_and_rolls() {
     ready_pods(&sets, 2).await;
 
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace.name);
-    let before: Vec<_> = pods.list(&ListParams::default()).await.unwrap().into_iter().map(|pod| pod.uid()).collect();
+    let before: Vec<_> = pods
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|pod| pod.uid())
+        .collect();
     servers
-        .kubectl(&["-n", &namespace.name, "set", "image", "statefulset/plain", "only=example.org/plain:2"])
+        .kubectl(&[
+            "-n",
+            &namespace.name,
+            "set",
+            "image",
+            "statefulset/plain",
+            "only=example.org/plain:2",
+        ])
         .await
         .success();
     eventually("all pods are new and ready", SOON, async || {
@@ -147,7 +194,11 @@ async fn pods_are_ready_late_or_never_or_fail_as_the_test_says() {
     let namespace = servers.namespace("policy").await;
     let client = servers.client().await;
     let kubelet = Kubelet::start_with(client.clone(), Some(&namespace.name), |pod| {
-        if pod.name_any().ends_with("-0") { Policy::ReadyAfter(Duration::from_millis(300)) } else { Policy::NeverReady }
+        if pod.name_any().ends_with("-0") {
+            Policy::ReadyAfter(Duration::from_millis(300))
+        } else {
+            Policy::NeverReady
+        }
     });
     let sets = two_pods(&client, &namespace.name).await;
     ready_pods(&sets, 1).await;
@@ -161,7 +212,13 @@ async fn pods_are_ready_late_or_never_or_fail_as_the_test_says() {
     kubelet.set(Policy::Ready);
     ready_pods(&sets, 2).await;
     let before = pods.get("plain-0").await.unwrap().uid();
-    kubelet.decide(move |pod| if pod.uid() == before { Policy::Fail } else { Policy::NeverReady });
+    kubelet.decide(move |pod| {
+        if pod.uid() == before {
+            Policy::Fail
+        } else {
+            Policy::NeverReady
+        }
+    });
     let before = pods.get("plain-0").await.unwrap().uid();
     eventually("the failed pod is replaced", SOON, async || {
         pods.get("plain-0").await.ok().filter(|pod| pod.uid() != before)

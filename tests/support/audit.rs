@@ -37,7 +37,10 @@ pub struct Event {
 
 impl Event {
     pub fn is_write(&self) -> bool {
-        matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+        matches!(
+            self.verb.as_str(),
+            "create" | "update" | "patch" | "delete" | "deletecollection"
+        )
     }
 
     pub fn is_delete(&self) -> bool {
@@ -47,8 +50,16 @@ impl Event {
     /// Returns `verb resource/name`, with the subresource, for messages.
     pub fn summary(&self) -> String {
         let parts = [&self.resource, &self.name, &self.subresource];
-        let parts: Vec<&str> = parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-        let what = if parts.is_empty() { self.uri.clone() } else { parts.join("/") };
+        let parts: Vec<&str> = parts
+            .into_iter()
+            .map(String::as_str)
+            .filter(|part| !part.is_empty())
+            .collect();
+        let what = if parts.is_empty() {
+            self.uri.clone()
+        } else {
+            parts.join("/")
+        };
         format!("{} {what} -> {}", self.verb, self.code)
     }
 }
@@ -89,19 +100,32 @@ impl AuditLog {
     async fn settle(&self, client: &Client) {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let before = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-        let fence = format!("{FENCE}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let request = http::Request::get(&fence).body(Vec::new()).expect("a valid request");
-        client.request_text(request).await.expect("the API server answers");
-        eventually("the audit log has the fence", Duration::from_secs(20), async || {
-            self.text(Mark(before)).contains(&fence).then_some(())
-        })
+        let fence = format!(
+            "{FENCE}{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let request = http::Request::get(&fence)
+            .body(Vec::new())
+            .expect("a valid request");
+        client
+            .request_text(request)
+            .await
+            .expect("the API server answers");
+        eventually(
+            "the audit log has the fence",
+            Duration::from_secs(20),
+            async || self.text(Mark(before)).contains(&fence).then_some(()),
+        )
         .await;
     }
 
     fn text(&self, mark: Mark) -> String {
         let mut bytes = Vec::new();
         if let Ok(mut file) = std::fs::File::open(&self.path) {
-            let read = file.seek(SeekFrom::Start(mark.0)).and_then(|_| file.read_to_end(&mut bytes));
+            let read = file
+                .seek(SeekFrom::Start(mark.0))
+                .and_then(|_| file.read_to_end(&mut bytes));
             read.expect("the audit log is readable");
         }
         String::from_utf8_lossy(&bytes).into_owned()
@@ -110,11 +134,16 @@ impl AuditLog {
     fn read(&self, mark: Mark) -> Vec<Event> {
         let mut events: BTreeMap<String, Event> = BTreeMap::new();
         // The last line may be half written.
-        for line in self.text(mark).split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        for line in self
+            .text(mark)
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+        {
             let raw: Raw = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
             let event = raw.into_event();
             // The end of a watch is no request; the beginning, which may lie before the mark, was one.
-            let ends_a_watch = event.verb == "watch" && event.stage == "ResponseComplete" && event.code == 200;
+            let ends_a_watch =
+                event.verb == "watch" && event.stage == "ResponseComplete" && event.code == 200;
             if !ends_a_watch && !event.uri.starts_with(FENCE) {
                 events.insert(event.audit_id.clone(), event);
             }
@@ -129,12 +158,18 @@ const FENCE: &str = "/version?fence=";
 
 /// Keeps what one program (by the beginning of its user agent) did.
 pub fn by(events: Vec<Event>, user_agent: &str) -> Vec<Event> {
-    events.into_iter().filter(|event| event.user_agent.starts_with(user_agent)).collect()
+    events
+        .into_iter()
+        .filter(|event| event.user_agent.starts_with(user_agent))
+        .collect()
 }
 
 /// Keeps what concerns one namespace.
 pub fn within(events: Vec<Event>, namespace: &str) -> Vec<Event> {
-    events.into_iter().filter(|event| event.namespace == namespace).collect()
+    events
+        .into_iter()
+        .filter(|event| event.namespace == namespace)
+        .collect()
 }
 
 /// Number of requests, and of writes among them.
@@ -145,7 +180,10 @@ pub struct Counts {
 }
 
 pub fn counts(events: &[Event]) -> Counts {
-    Counts { requests: events.len(), writes: events.iter().filter(|event| event.is_write()).count() }
+    Counts {
+        requests: events.len(),
+        writes: events.iter().filter(|event| event.is_write()).count(),
+    }
 }
 
 /// One line an event, for messages of failed assertions.

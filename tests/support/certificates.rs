@@ -1,8 +1,8 @@
 //! Certificates of the servers themselves (not of the clusters that the operator makes).
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
 };
 
 /// A certificate authority, with ECDSA P-256 keys.
@@ -22,7 +22,9 @@ fn params(name: &str, organization: Option<&str>, hosts: &[String]) -> Certifica
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     if let Some(organization) = organization {
-        params.distinguished_name.push(DnType::OrganizationName, organization);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, organization);
     }
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(2090, 1, 1);
@@ -36,23 +38,41 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().expect("the key generator works");
         let certificate = params.self_signed(&key).expect("the key signs").pem();
-        Self { issuer: Issuer::new(params, key), certificate }
+        Self {
+            issuer: Issuer::new(params, key),
+            certificate,
+        }
     }
 
     /// Reads an authority from PEM, such as a cluster's `<n>-ca` Secret.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, rcgen::Error> {
         let issuer = Issuer::from_ca_cert_pem(certificate, KeyPair::from_pem(key)?)?;
-        Ok(Self { issuer, certificate: certificate.to_owned() })
+        Ok(Self {
+            issuer,
+            certificate: certificate.to_owned(),
+        })
     }
 
     /// Issues a certificate that serves and identifies: `hosts` are its DNS names and addresses.
     pub fn issue(&self, name: &str, organization: Option<&str>, hosts: &[String]) -> Pair {
         let mut params = params(name, organization, hosts);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().expect("the key generator works");
-        let certificate = params.signed_by(&key, &self.issuer).expect("the authority signs").pem();
-        Pair { certificate, key: key.serialize_pem() }
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .expect("the authority signs")
+            .pem();
+        Pair {
+            certificate,
+            key: key.serialize_pem(),
+        }
     }
 }

@@ -4,7 +4,11 @@
 //!
 //! **Invariant:** nothing outlives the process that started it, however that process ends ([`watchdog`]). Everything
 //! listens on loopback, on ports that were free, and keeps its files in one temporary folder.
-#![allow(dead_code, reason = "each target that includes this module uses another part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each target that includes this module uses another part of it"
+)]
 
 pub mod audit;
 pub mod certificates;

@@ -33,11 +33,17 @@ impl Drop for Namespace {
         // servers are gone must not fail again here, so what comes of it is ignored.
         let (name, kubeconfig) = (self.name.clone(), self.kubeconfig.clone());
         let request = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .ok()?;
             runtime.block_on(async {
                 let namespaces: Api<Object> = Api::all(client_of(&kubeconfig, "test-support").await);
-                let delete = namespaces.delete(&name, &DeleteParams::default());
-                tokio::time::timeout(std::time::Duration::from_secs(5), delete).await.ok()
+                let how = DeleteParams::default();
+                let delete = namespaces.delete(&name, &how);
+                tokio::time::timeout(std::time::Duration::from_secs(5), delete)
+                    .await
+                    .ok()
             })
         };
         let _ = std::thread::spawn(request).join();

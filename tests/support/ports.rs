@@ -35,7 +35,8 @@ pub fn address() -> Ipv4Addr {
     let step = NEXT.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id().wrapping_mul(0x9E37_79B1);
     let [_, second, third, _] = process.to_be_bytes();
-    let number = u32::from_be_bytes([0, second, third, 0]).wrapping_add(step.wrapping_mul(2) + 2) & 0x00FF_FFFF;
+    let number =
+        u32::from_be_bytes([0, second, third, 0]).wrapping_add(step.wrapping_mul(2) + 2) & 0x00FF_FFFF;
     // The first two and the last of 127/8 are what everybody uses.
     Ipv4Addr::from(0x7F00_0000 | number.clamp(0x100, 0x00FF_FFF0))
 }

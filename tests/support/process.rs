@@ -22,16 +22,38 @@ impl Process {
     ///
     /// Panics when it cannot be started at all.
     pub fn start(mut command: Command, log: &Path) -> Self {
-        let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = Path::new(command.get_program())
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let child = Self::spawn(&mut command, &name, log);
-        Self { name, command: Mutex::new(command), child: Mutex::new(child), log: log.to_owned() }
+        Self {
+            name,
+            command: Mutex::new(command),
+            child: Mutex::new(child),
+            log: log.to_owned(),
+        }
     }
 
     fn spawn(command: &mut Command, name: &str, log: &Path) -> Child {
-        let open = || File::options().create(true).append(true).open(log).expect("the log folder is writable");
+        let open = || {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(log)
+                .expect("the log folder is writable")
+        };
         let (key, value) = watchdog::mark();
-        command.env(key, value).stdin(Stdio::null()).stdout(open()).stderr(open()).process_group(0);
-        command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"))
+        command
+            .env(key, value)
+            .stdin(Stdio::null())
+            .stdout(open())
+            .stderr(open())
+            .process_group(0);
+        command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {name}: {error}"))
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
@@ -61,8 +83,14 @@ impl Process {
 
     /// Sends a signal by name (`TERM`, `STOP`, `CONT`).
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name} to {}", self.name);
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {}", self.id())])
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "cannot send SIG{name} to {}",
+            self.name
+        );
     }
 
     /// Sends SIGTERM and returns the exit status; kills after `grace`.
@@ -89,7 +117,9 @@ impl Process {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     /// Returns the last `lines` lines of the log, for messages.
@@ -118,7 +148,13 @@ pub struct Output {
 impl Output {
     /// Returns stdout, and panics with everything when the exit code is not 0.
     pub fn success(self) -> String {
-        assert!(self.code == 0, "exit code {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr);
+        assert!(
+            self.code == 0,
+            "exit code {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code,
+            self.stdout,
+            self.stderr
+        );
         self.stdout
     }
 }
@@ -128,8 +164,15 @@ pub async fn run(command: Command, input: &[u8]) -> Output {
     use tokio::io::AsyncWriteExt as _;
     let (key, value) = watchdog::mark();
     let mut command = tokio::process::Command::from(command);
-    command.env(key, value).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    command
+        .env(key, value)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("stdin was asked for");
     let write = async move {
         // A program that does not read its input closes the pipe early, which is its right.
@@ -140,6 +183,10 @@ pub async fn run(command: Command, input: &[u8]) -> Output {
     Output {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        code: output.status.code().or(output.status.signal().map(|signal| 128 + signal)).unwrap_or(-1),
+        code: output
+            .status
+            .code()
+            .or(output.status.signal().map(|signal| 128 + signal))
+            .unwrap_or(-1),
     }
 }

@@ -24,9 +24,10 @@ use super::{Namespace, ports, watchdog};
 /// A cold start takes 2 s on two idle cores; tests compile and run beside it.
 const START: Duration = Duration::from_secs(60);
 
-/// Controllers that a hosted control plane needs. Without the claim one, the finalizer that admission puts on every
-/// claim never goes; without the quota one, quotas are not enforced.
+/// Controllers that a hosted control plane needs. Without the aggregation, `admin` and `edit` are empty; without the
+/// claim one, the finalizer that admission puts on every claim never goes; without the quota one, quotas are not enforced.
 const CONTROLLERS: &[&str] = &[
+    "clusterrole-aggregation-controller",
     "cronjob-controller",
     "disruption-controller",
     "garbage-collector-controller",
@@ -76,7 +77,9 @@ impl Servers {
 
     /// Starts a private set. Panics when it cannot be started, with the end of the log that says why.
     pub async fn start(options: Options) -> Self {
-        Self::try_start(&options).await.unwrap_or_else(|reason| panic!("the test servers did not start: {reason}"))
+        Self::try_start(&options)
+            .await
+            .unwrap_or_else(|reason| panic!("the test servers did not start: {reason}"))
     }
 
     /// Starts a private set; the error is a text for people.
@@ -100,8 +103,10 @@ impl Servers {
         let admin = authority.issue("test-admin", Some("system:masters"), &[]);
         write_files(&folder, &authority)?;
         let (etcd_port, port) = (ports::free(), ports::free());
-        let etcd =
-            Process::start(etcd_command(binaries, &folder, etcd_port, &options.etcd), &folder.join("etcd.log"));
+        let etcd = Process::start(
+            etcd_command(binaries, &folder, etcd_port, &options.etcd),
+            &folder.join("etcd.log"),
+        );
         let command = api_server_command(binaries, &folder, etcd_port, port, &options.api_server);
         let api_server = Process::start(command, &folder.join("kube-apiserver.log"));
         let mut servers = Self {
@@ -130,13 +135,25 @@ impl Servers {
     pub async fn wait_until_ready(&self) -> Result<(), String> {
         let client = self.client().await;
         let ready = try_eventually(START, async || {
-            if let Some(dead) = [&self.etcd, &self.api_server].into_iter().find(|process| process.ended().is_some()) {
+            if let Some(dead) = [&self.etcd, &self.api_server]
+                .into_iter()
+                .find(|process| process.ended().is_some())
+            {
                 return Ok(Err(format!("{} ended:\n{}", dead.name(), dead.log_tail(15))));
             }
-            let request = http::Request::get("/readyz").body(Vec::new()).expect("a valid request");
-            client.request_text(request).await.map_err(|error| error.to_string())?;
+            let request = http::Request::get("/readyz")
+                .body(Vec::new())
+                .expect("a valid request");
+            client
+                .request_text(request)
+                .await
+                .map_err(|error| error.to_string())?;
             let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
-            namespaces.get("default").await.map(|_| Ok(())).map_err(|error| error.to_string())
+            namespaces
+                .get("default")
+                .await
+                .map(|_| Ok(()))
+                .map_err(|error| error.to_string())
         });
         match ready.await {
             Ok(outcome) => outcome,
@@ -202,10 +219,22 @@ impl Servers {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             Err(error) => panic!("cannot create ServiceAccount {namespace}/{name}: {error}"),
         }
-        let spec = TokenRequestSpec { expiration_seconds: Some(7200), ..TokenRequestSpec::default() };
-        let request = TokenRequest { spec, ..TokenRequest::default() };
-        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await;
-        let token = answer.expect("the API server issues tokens").status.expect("an answer has a status").token;
+        let spec = TokenRequestSpec {
+            expiration_seconds: Some(7200),
+            ..TokenRequestSpec::default()
+        };
+        let request = TokenRequest {
+            spec,
+            ..TokenRequest::default()
+        };
+        let answer = accounts
+            .create_token_request(name, &PostParams::default(), &request)
+            .await;
+        let token = answer
+            .expect("the API server issues tokens")
+            .status
+            .expect("an answer has a status")
+            .token;
         self.write_kubeconfig(&format!("{namespace}.{name}"), &json!({ "token": token }))
     }
 
@@ -217,7 +246,11 @@ impl Servers {
     /// Runs kubectl with another kubeconfig and with `input` on stdin.
     pub async fn kubectl_with(&self, kubeconfig: &Path, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new(self.binaries.join("kubectl"));
-        command.env_clear().env("HOME", &self.folder).env("KUBECONFIG", kubeconfig).args(arguments);
+        command
+            .env_clear()
+            .env("HOME", &self.folder)
+            .env("KUBECONFIG", kubeconfig)
+            .args(arguments);
         process::run(command, input.as_bytes()).await
     }
 
@@ -242,7 +275,24 @@ impl Servers {
                 "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z" }],
         }});
         let patch = kube::api::Patch::Merge(status);
-        nodes.patch_status(name, &kube::api::PatchParams::default(), &patch).await.expect("a Node takes a status");
+        nodes
+            .patch_status(name, &kube::api::PatchParams::default(), &patch)
+            .await
+            .expect("a Node takes a status");
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for process in self
+            .controller_manager
+            .iter()
+            .chain([&self.api_server, &self.etcd])
+        {
+            process.kill();
+        }
+        // The watchdog tries again at the end of this process.
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -276,12 +326,22 @@ pub fn binaries() -> Result<PathBuf, String> {
     let text = String::from_utf8_lossy(&output.stdout);
     match (output.status.success(), text.lines().last()) {
         (true, Some(folder)) => Ok(PathBuf::from(folder)),
-        _ => Err(format!("{} failed; its message is above. `make servers` repeats it", script.display())),
+        _ => Err(format!(
+            "{} failed; its message is above. `make servers` repeats it",
+            script.display()
+        )),
     }
 }
 
 fn write_files(folder: &Path, authority: &Authority) -> Result<(), String> {
-    let hosts = ["127.0.0.1", "localhost", "10.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+    let hosts = [
+        "127.0.0.1",
+        "localhost",
+        "10.0.0.1",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+    ];
     let server = authority.issue("kube-apiserver", None, &hosts.map(str::to_owned));
     let signer = rcgen::KeyPair::generate().map_err(|error| error.to_string())?;
     let policy = json!({
@@ -304,14 +364,19 @@ fn write_files(folder: &Path, authority: &Authority) -> Result<(), String> {
 
 fn etcd_command(binaries: &Path, folder: &Path, port: u16, further: &[String]) -> Command {
     let mut command = Command::new(binaries.join("etcd"));
-    let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{}", ports::free()));
-    command.arg(format!("--data-dir={}", folder.join("etcd").display())).args([
-        format!("--listen-client-urls={client}"),
-        format!("--advertise-client-urls={client}"),
-        format!("--listen-peer-urls={peer}"),
-        format!("--initial-advertise-peer-urls={peer}"),
-        format!("--initial-cluster=default={peer}"),
-    ]);
+    let (client, peer) = (
+        format!("http://127.0.0.1:{port}"),
+        format!("http://127.0.0.1:{}", ports::free()),
+    );
+    command
+        .arg(format!("--data-dir={}", folder.join("etcd").display()))
+        .args([
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=default={peer}"),
+        ]);
     command.args(further);
     command
 }

@@ -49,7 +49,10 @@ pub async fn try_eventually<A: Attempt>(
     let mut last = "the first attempt did not end".to_owned();
     loop {
         let left = deadline.saturating_sub(start.elapsed());
-        match tokio::time::timeout(left.max(PAUSE), probe()).await.map(Attempt::outcome) {
+        match tokio::time::timeout(left.max(PAUSE), probe())
+            .await
+            .map(Attempt::outcome)
+        {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(reason)) => last = reason,
             Err(_) => return Err(format!("an attempt hangs; before it: {last}")),

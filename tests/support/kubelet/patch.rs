@@ -61,8 +61,17 @@ impl Kubelet {
         let decide: Arc<Mutex<Decide>> = Arc::new(Mutex::new(Arc::new(decide)));
         let changed = Arc::new(Notify::new());
         let mut tasks = JoinSet::new();
-        tasks.spawn(run(client, namespace.map(str::to_owned), decide.clone(), changed.clone()));
-        Self { decide, changed, _tasks: tasks }
+        tasks.spawn(run(
+            client,
+            namespace.map(str::to_owned),
+            decide.clone(),
+            changed.clone(),
+        ));
+        Self {
+            decide,
+            changed,
+            _tasks: tasks,
+        }
     }
 
     /// Changes the decision, also for the pods that exist.
@@ -111,7 +120,9 @@ async fn run(client: Client, namespace: Option<String>, decide: Arc<Mutex<Decide
             }
         };
         for uid in touched {
-            let Some(placed) = pods.get_mut(&uid) else { continue };
+            let Some(placed) = pods.get_mut(&uid) else {
+                continue;
+            };
             let decide = decide.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let policy = settle(decide(&placed.pod), placed);
             act(&client, &placed.pod, placed.address, policy).await;
@@ -133,7 +144,14 @@ fn note(pods: &mut BTreeMap<String, Placed>, event: watcher::Event<Pod>) -> Opti
                 Some(placed) => placed.pod = pod,
                 None => {
                     let address = address_of(&pod).unwrap_or_else(next_address);
-                    pods.insert(uid.clone(), Placed { pod, address, due: None });
+                    pods.insert(
+                        uid.clone(),
+                        Placed {
+                            pod,
+                            address,
+                            due: None,
+                        },
+                    );
                 }
             }
             Some(uid)
@@ -177,7 +195,10 @@ pub fn is_ready(pod: &Pod) -> bool {
 }
 
 fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+    pod.status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or_default()
 }
 
 /// Brings one pod to what the policy says. Sends nothing when it is there already.
@@ -192,7 +213,10 @@ pub(super) async fn act(client: &Client, pod: &Pod, address: IpAddr, policy: Pol
     };
     // A pod that is gone, or is another one by now, comes with an event of its own: errors are not looked at.
     if pod.metadata.deletion_timestamp.is_some() {
-        let delete = DeleteParams { preconditions: same(pod), ..DeleteParams::default().grace_period(0) };
+        let delete = DeleteParams {
+            preconditions: same(pod),
+            ..DeleteParams::default().grace_period(0)
+        };
         let _ = api.delete(&name, &delete).await;
     } else if (phase(pod), is_ready(pod)) != (wanted, ready) {
         let patch = Patch::Merge(status(pod, address, wanted, ready));
@@ -201,13 +225,17 @@ pub(super) async fn act(client: &Client, pod: &Pod, address: IpAddr, policy: Pol
 }
 
 fn same(pod: &Pod) -> Option<kube::api::Preconditions> {
-    Some(kube::api::Preconditions { uid: pod.uid(), resource_version: None })
+    Some(kube::api::Preconditions {
+        uid: pod.uid(),
+        resource_version: None,
+    })
 }
 
 fn status(pod: &Pod, address: IpAddr, phase: &str, ready: bool) -> Value {
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let text = |is: bool| if is { "True" } else { "False" };
-    let condition = |name: &str, is: bool| json!({ "type": name, "status": text(is), "lastTransitionTime": now });
+    let condition =
+        |name: &str, is: bool| json!({ "type": name, "status": text(is), "lastTransitionTime": now });
     let state = match phase {
         "Running" => json!({ "running": { "startedAt": now } }),
         _ => json!({ "terminated": { "exitCode": 1, "reason": "Error", "finishedAt": now } }),
