@@ -1,5 +1,10 @@
 //! The kind `K0smotronCluster`: one hosted k0s control plane.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns have words in common, and each is one attribute"
+)]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
@@ -11,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::cluster_parts::*;
 use super::cluster_status::ClusterStatus;
 use super::duration::GoDuration;
+use super::schema::{embedded, k0s_config};
 
 /// Desired state of one hosted control plane. Every field is optional: `spec: null` is a working cluster.
 ///
@@ -35,39 +41,39 @@ use super::duration::GoDuration;
         status_replicas_path = ".status.replicas",
         label_selector_path = ".status.selector"
     ),
-    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.ready"),
-    printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint.url"),
+    printcolumn(name = "VERSION", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "READY", type_ = "string", json_path = ".status.ready"),
+    printcolumn(name = "ENDPOINT", type_ = "string", json_path = ".status.endpoint.url"),
     printcolumn(
-        name = "Status",
+        name = "STATUS",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
-        name = "Storage",
+        name = "STORAGE",
         type_ = "string",
         json_path = ".status.storage",
         priority = "1"
     ),
     printcolumn(
-        name = "Service",
+        name = "SERVICE",
         type_ = "string",
         json_path = ".status.service",
         priority = "1"
     ),
     printcolumn(
-        name = "Certs",
+        name = "CERTS",
         type_ = "string",
         json_path = ".status.certificatesExpire",
         priority = "1"
     ),
     printcolumn(
-        name = "Held",
+        name = "HELD",
         type_ = "integer",
         json_path = ".status.heldCount",
         priority = "1"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterSpec {
@@ -80,11 +86,14 @@ pub struct ClusterSpec {
     /// One prefix for all default images, for air-gapped registries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_repository: Option<String>,
+    /// When the kubelet pulls images, for all pods of the cluster. Unset: IfNotPresent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<ImagePullPolicy>,
+    /// Secrets of the same namespace with registry credentials, for all pods of the cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "embedded::<Vec<LocalObjectReference>>")]
     pub image_pull_secrets: Vec<LocalObjectReference>,
-    /// Number of control-plane pods, 0 to 9. 0 hibernates: pods gone, membership, data and keys kept.
+    /// Number of control-plane pods, 0 to 9. 0 hibernates: pods go, membership, data and keys stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
     /// Reconcile nothing while true.
@@ -99,26 +108,34 @@ pub struct ClusterSpec {
     /// DNS name or IP address that clients and workers use. Unset: detected once, then kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_address: Option<String>,
+    /// The Service in front of the Kubernetes API and konnectivity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceSpec>,
+    /// Reach the cluster through an Ingress with TLS passthrough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressSpec>,
+    /// Reach the cluster through TLSRoutes of the Gateway API. Not together with `ingress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewaySpec>,
+    /// The data volume of the control-plane pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistence: Option<PersistenceSpec>,
+    /// Where the Kubernetes API keeps its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<StorageSpec>,
     /// A k0s ClusterConfig. Ports, addresses and storage are set by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "k0s_config")]
     pub k0s_config: Option<FreeForm>,
-    /// Certificates and keys of your own. What is not referenced is generated.
+    /// Certificates and keys of your own. What is not referenced is generated. Immutable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificate_refs: Vec<CertificateRef>,
+    /// Keys and certificates that the operator makes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pki: Option<PkiSpec>,
     /// Volumes with manifests that k0s applies in the workload cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "embedded::<Vec<Volume>>")]
     pub manifests: Vec<Volume>,
     /// More volumes for the control-plane container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -126,36 +143,53 @@ pub struct ClusterSpec {
     /// More flags for `k0s controller`, one argument an item.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control_plane_flags: Vec<String>,
+    /// Metrics of the control plane, by sidecar containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<MonitoringSpec>,
     /// Resources of the control-plane container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "embedded::<ResourceRequirements>")]
     pub resources: Option<ResourceRequirements>,
+    /// Labels of the nodes on which the pods of the cluster may run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
+    /// Taints that the pods of the cluster tolerate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "embedded::<Vec<Toleration>>")]
     pub tolerations: Vec<Toleration>,
+    /// Scheduling affinity of the pods of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "embedded::<Affinity>")]
     pub affinity: Option<Affinity>,
+    /// How the pods of the cluster are spread over nodes and zones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "embedded::<Vec<TopologySpreadConstraint>>")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// PriorityClass of the pods of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority_class_name: Option<String>,
+    /// RuntimeClass of the pods of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_class_name: Option<String>,
+    /// ServiceAccount of the pods of the cluster. Its token is not mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<String>,
+    /// More labels for the pods of the cluster. Never part of a selector.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pod_labels: BTreeMap<String, String>,
+    /// More annotations for the pods of the cluster.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pod_annotations: BTreeMap<String, String>,
+    /// How many pods voluntary disruptions may take at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_disruption_budget: Option<PodDisruptionBudgetSpec>,
+    /// The Secret with the admin kubeconfig.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubeconfig: Option<KubeconfigSpec>,
     /// Changes to generated objects, applied in order before they are sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patches: Vec<ObjectPatch>,
+    /// Another cluster in which the pods run. Cannot be added, changed or removed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_host_cluster: Option<RemoteHostClusterSpec>,
     /// When a newer renderer revision is taken up. Unset: WithNextRoll.

@@ -6,16 +6,25 @@
 //! **Invariant:** pure. Nothing here reads a file, a clock or the network, and nothing here decides what to do:
 //! a type can say what is written in it, never what follows from it.
 
+pub mod cel;
 pub mod cluster;
 pub mod cluster_parts;
+mod cluster_rules;
 pub mod cluster_status;
 pub mod condition;
+pub mod crd;
 pub mod duration;
+mod fleet_rules;
+pub mod fleet_sync;
+pub mod join_token;
 pub mod labels;
 pub mod names;
 pub mod pins;
+mod rules;
+pub mod schema;
 
 pub use cluster::{ClusterSpec, K0smotronCluster};
-
 pub use cluster_status::ClusterStatus;
+pub use fleet_sync::{FleetSync, FleetSyncSpec, FleetSyncStatus};
+pub use join_token::{JoinTokenSpec, JoinTokenStatus, K0smotronJoinToken};
 pub use pins::Pins;

@@ -1,0 +1,93 @@
+//! The rules of the CRDs, evaluated without a server: the same expressions, the same messages.
+//!
+//! Spec (and the spec before) as JSON -> violations.
+//!
+//! **Invariant:** nothing here knows a rule. They are read from the schema that is installed, after the nulls are
+//! dropped and the defaults filled in, as the server does.
+
+use std::sync::OnceLock;
+
+use kube::core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
+use serde_json::{Value, json};
+
+use super::crd::Definition;
+use super::schema;
+
+/// A rule that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    /// JSON pointer from the root of the object, `/spec/storage/type`.
+    pub pointer: String,
+    /// What is wrong, then what to write instead.
+    pub message: String,
+}
+
+/// Returns the rules that the spec of a K0smotronCluster breaks, sorted by place.
+///
+/// *Shape*: `spec` as written in a manifest; null is no spec. With `old`, the spec the server has, rules about changes
+/// are evaluated too. What the schema itself says (types, enums, numbers) is not repeated here: see
+/// [`super::crd::cluster_schema`]; where it is broken, rules that cannot be evaluated are left out.
+pub fn violations(spec: &Value, old: Option<&Value>) -> Vec<Violation> {
+    violations_of(Definition::Cluster, spec, old)
+}
+
+/// Returns the rules that the spec of an object breaks, as [`violations`] does for a cluster.
+pub fn violations_of(definition: Definition, spec: &Value, old: Option<&Value>) -> Vec<Violation> {
+    let rules = rules(definition);
+    let stored =
+        |spec: &Value| json!({"spec": schema::as_stored(&rules.spec, Some(spec)).unwrap_or(Value::Null)});
+    let (object, old) = (stored(spec), old.map(stored));
+    let Err(errors) = Validator::new().validate_compiled(&rules.compiled, &object, old.as_ref()) else {
+        return Vec::new();
+    };
+    let mut violations: Vec<Violation> = errors
+        .into_vec()
+        .into_iter()
+        // A rule over a value of a wrong type has no verdict; the type is the finding, and the server says no more.
+        .filter(|error| {
+            error.kind == ErrorKind::ValidationFailure || jsonschema::is_valid(&rules.closed, &object["spec"])
+        })
+        .map(|error| Violation {
+            pointer: pointer(&error.field_path),
+            message: error.message,
+        })
+        .collect();
+    violations.sort();
+    violations
+}
+
+/// Returns the spec of a K0smotronCluster as the server stores it: nulls dropped, `replicas` filled in, never absent.
+pub fn as_stored(spec: Option<&Value>) -> Value {
+    schema::as_stored(&rules(Definition::Cluster).spec, spec).unwrap_or_else(|| json!({}))
+}
+
+struct Rules {
+    spec: Value,
+    closed: Value,
+    compiled: CompiledSchema,
+}
+
+/// Compiling takes a thousand times as long as evaluating, so it is done once a process.
+fn rules(definition: Definition) -> &'static Rules {
+    static RULES: [OnceLock<Rules>; Definition::ALL.len()] =
+        [const { OnceLock::new() }; Definition::ALL.len()];
+    RULES[definition as usize].get_or_init(|| {
+        let spec = definition.schema()["properties"]["spec"].take();
+        let object = json!({"type": "object", "properties": {"spec": spec}});
+        Rules {
+            compiled: compile_schema(&object),
+            closed: schema::closed(spec.clone()),
+            spec,
+        }
+    })
+}
+
+/// Turns the server's notation of a place, `spec.mounts[1].path`, into a pointer. No field of ours has a dot.
+fn pointer(path: &str) -> String {
+    let mut pointer = String::new();
+    for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
+        pointer.push('/');
+        pointer.push_str(part.trim_end_matches(']'));
+    }
+    pointer
+}

@@ -1,0 +1,158 @@
+//! The CustomResourceDefinitions as they are installed, and the schema of a cluster for offline validation.
+//!
+//! Types, limits and rules -> CRD -> YAML, JSON Schema.
+//!
+//! **Invariant:** the derived `K0smotronCluster::crd()` is only the raw material; what is installed, written to
+//! `crds/` and evaluated by [`super::cel`] is what [`Definition::crd`] returns.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+use super::rules::Constraint;
+use super::{FleetSync, K0smotronCluster, K0smotronJoinToken};
+use super::{cluster_rules, fleet_rules, join_token, rules, schema};
+
+/// One of the kinds this product defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Definition {
+    Cluster,
+    JoinToken,
+    FleetSync,
+}
+
+/// Kept by Helm, Argo CD and Flux: a CRD that is deleted takes every object of its kind along.
+const KEEP: [(&str, &str); 3] = [
+    ("argocd.argoproj.io/sync-options", "Prune=false,Delete=false"),
+    ("helm.sh/resource-policy", "keep"),
+    ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
+];
+
+impl Definition {
+    pub const ALL: [Self; 3] = [Self::Cluster, Self::JoinToken, Self::FleetSync];
+
+    /// Returns the CRD, as it is installed.
+    pub fn crd(self) -> CustomResourceDefinition {
+        let mut crd = self.derived();
+        crd.metadata.annotations = Some(
+            KEEP.iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+        );
+        for version in &mut crd.spec.versions {
+            let schema = version.schema.get_or_insert_default();
+            schema.open_api_v3_schema = Some(
+                serde_json::from_value(self.schema())
+                    .expect("a structural schema reads back as the type of one"),
+            );
+        }
+        crd
+    }
+
+    /// Returns the name of the file in `crds/`.
+    pub fn file_name(self) -> String {
+        format!("{}.yaml", self.derived().metadata.name.unwrap_or_default())
+    }
+
+    /// Returns the structural schema of a whole object of this kind, rules included.
+    pub fn schema(self) -> Value {
+        let derived = self
+            .derived()
+            .spec
+            .versions
+            .into_iter()
+            .next()
+            .and_then(|version| version.schema);
+        let mut schema = serde_json::to_value(derived.and_then(|schema| schema.open_api_v3_schema))
+            .expect("a derived schema is JSON");
+        schema::make_structural(&mut schema);
+        let spec = &mut schema["properties"]["spec"];
+        rules::apply(spec, &self.constraints());
+        spec["description"] = json!("What is wanted.");
+        schema["properties"]["status"]["description"] = json!("What is observed.");
+        if self == Self::Cluster {
+            // A cluster without a spec is a working cluster, and rules on the spec must always have one to look at.
+            schema["properties"]["spec"]["default"] = json!({});
+            if let Some(object) = schema.as_object_mut() {
+                object.remove("required");
+            }
+        }
+        schema
+    }
+
+    pub(super) fn constraints(self) -> Vec<Constraint> {
+        match self {
+            Self::Cluster => cluster_rules::constraints(),
+            Self::JoinToken => join_token::constraints(),
+            Self::FleetSync => fleet_rules::constraints(),
+        }
+    }
+
+    fn derived(self) -> CustomResourceDefinition {
+        match self {
+            Self::Cluster => K0smotronCluster::crd(),
+            Self::JoinToken => K0smotronJoinToken::crd(),
+            Self::FleetSync => FleetSync::crd(),
+        }
+    }
+
+    /// Returns the CRD as one YAML document.
+    pub fn to_yaml(self) -> String {
+        serde_saphyr::to_string(&self.crd()).expect("a CRD is plain data")
+    }
+}
+
+/// Returns all CRDs, in the order in which they are installed.
+pub fn all() -> Vec<CustomResourceDefinition> {
+    Definition::ALL.into_iter().map(Definition::crd).collect()
+}
+
+/// Returns all CRDs as YAML documents for `kubectl apply -f -`.
+pub fn all_yaml() -> String {
+    Definition::ALL
+        .into_iter()
+        .map(|definition| format!("---\n{}", definition.to_yaml()))
+        .collect()
+}
+
+/// Returns the JSON Schema (2020-12) of a K0smotronCluster manifest, which accepts no unknown field.
+///
+/// *Shape*: what the server's schema accepts, without the rules of [`super::cel`]; null is unset; `apiVersion`, `kind`
+/// and `metadata.name` are required; `metadata` has the fields of every Kubernetes object.
+pub fn cluster_schema() -> Value {
+    let mut schema = Definition::Cluster.schema();
+    schema["properties"]["metadata"] = metadata();
+    schema["required"] = json!(["apiVersion", "kind", "metadata"]);
+    let mut schema = schema::closed(schema);
+    schema["properties"]["apiVersion"] = json!({"type": "string", "const": "k0smotron.io/v1beta1"});
+    schema["properties"]["kind"] = json!({"type": "string", "const": "K0smotronCluster"});
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema
+}
+
+fn metadata() -> Value {
+    let words = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let anything =
+        json!({"type": "array", "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    json!({
+        "type": "object",
+        "required": ["name"],
+        "properties": {
+            "name": {"type": "string", "description": "Name of the cluster.", "minLength": 1},
+            "namespace": {"type": "string", "description": "Namespace of the cluster."},
+            "labels": words,
+            "annotations": words,
+            "creationTimestamp": {"type": "string"},
+            "deletionGracePeriodSeconds": {"type": "integer"},
+            "deletionTimestamp": {"type": "string"},
+            "finalizers": {"type": "array", "items": {"type": "string"}},
+            "generateName": {"type": "string"},
+            "generation": {"type": "integer"},
+            "managedFields": anything,
+            "ownerReferences": anything,
+            "resourceVersion": {"type": "string"},
+            "selfLink": {"type": "string"},
+            "uid": {"type": "string"},
+        },
+    })
+}
