@@ -3,7 +3,10 @@
 //! The rooms, in the order of the flow; `docs/architecture.md` says what each may touch and `tests/rooms.rs` checks it.
 
 pub mod api;
+pub mod cli;
+pub mod diagnostic;
 pub mod object;
+pub mod parse;
 pub mod pki;
 pub mod plan;
 pub mod render;

@@ -1,0 +1,3 @@
+//! How values are shown: as text for people and as JSON for programs.
+
+pub mod findings;

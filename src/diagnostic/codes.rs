@@ -1,0 +1,312 @@
+//! Every code a finding can have: its rule, with a bad and a good example. A code never changes its meaning and is
+//! never used again for another.
+//!
+//! 01xx: what stands in a document. 02xx: YAML. 03xx: files. 04xx: several documents together.
+
+use super::Severity;
+
+/// One example of a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Example {
+    /// Files: path and text. Run by a test: the bad ones give the code, the good ones give no finding at all.
+    Files(&'static [(&'static str, &'static str)]),
+    /// What text cannot show, in words.
+    Told(&'static str),
+}
+
+macro_rules! codes {
+    ($($variant:ident $number:literal $severity:ident $title:literal
+       rule $rule:literal bad $bad:expr, good $good:expr;)+) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $(#[doc = $title] $variant),+
+        }
+
+        impl Code {
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Returns the code as it is shown: `FLT0103`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $number),+ }
+            }
+
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity),+ }
+            }
+
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+
+            pub fn rule(self) -> &'static str {
+                match self { $(Self::$variant => $rule),+ }
+            }
+
+            /// Returns an example that breaks the rule and nothing else.
+            pub fn bad(self) -> Example {
+                match self { $(Self::$variant => $bad),+ }
+            }
+
+            pub fn good(self) -> Example {
+                match self { $(Self::$variant => $good),+ }
+            }
+        }
+    };
+}
+
+impl Code {
+    /// Finds a code as a person writes it: `FLT0103`, `flt0103`.
+    pub fn find(text: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+macro_rules! cluster {
+    ($metadata:expr, $rest:expr) => {
+        concat!(
+            "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata: ",
+            $metadata,
+            "\n",
+            $rest
+        )
+    };
+    ($rest:expr) => {
+        cluster!("{name: edge-berlin, namespace: tenant-7}", $rest)
+    };
+}
+macro_rules! fleet {
+    ($spec:expr) => {
+        concat!(
+            "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata: {name: acme}\nspec:\n  id: acme-7f3a\n",
+            $spec
+        )
+    };
+}
+macro_rules! file {
+    ($text:expr) => {
+        Example::Files(&[("clusters/edge-berlin.yaml", $text)])
+    };
+    ($one:expr, $other:expr) => {
+        Example::Files(&[
+            ("clusters/edge-berlin.yaml", $one),
+            ("clusters/edge-paris.yaml", $other),
+        ])
+    };
+}
+
+codes! {
+    NoKind "FLT0101" Error "document without kind"
+        rule "Every document is a mapping with `apiVersion` and `kind`: a document that cannot be told apart could be \
+              a cluster, and a cluster that is overlooked looks deleted."
+        bad file!("metadata: {name: edge-berlin, namespace: tenant-7}\nspec: {replicas: 1}\n"),
+        good file!(cluster!("spec: {replicas: 1}\n"));
+    UnknownKind "FLT0102" Error "unknown kind of this product"
+        rule "Kinds of the groups k0smotron.io and fleet.k0smotron.io are known by exact `apiVersion` and `kind`."
+        bad file!("apiVersion: k0smotron.io/v1\nkind: K0smotronCluster\nmetadata: {name: a, namespace: b}\n"),
+        good file!("apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata: {name: a, namespace: b}\n");
+    UnknownField "FLT0103" Error "unknown field"
+        rule "Fields that the schema does not know are refused: a mistyped field would otherwise do nothing."
+        bad file!(cluster!("spec:\n  repicas: 3\n")),
+        good file!(cluster!("spec:\n  replicas: 3\n"));
+    WrongType "FLT0104" Error "wrong type"
+        rule "A field takes values of one type. Text that looks like a number or a word such as `true` needs quotes."
+        bad file!(cluster!("spec:\n  replicas: three\n")),
+        good file!(cluster!("spec:\n  replicas: 3\n"));
+    NotAllowed "FLT0105" Error "value not among those allowed"
+        rule "Some fields take one of a few words, written exactly so."
+        bad file!(cluster!("spec:\n  deletionPolicy: retain\n")),
+        good file!(cluster!("spec:\n  deletionPolicy: Retain\n"));
+    OutOfRange "FLT0106" Error "value too small, too large, too short or too long"
+        rule "Numbers, texts and lists have limits that the API server would enforce as well."
+        bad file!(fleet!("  maxDeletions: {percent: 120}\n")),
+        good file!(fleet!("  maxDeletions: {percent: 20}\n"));
+    WrongForm "FLT0107" Error "text of the wrong form"
+        rule "Some texts have a form, for example durations: `1h30m`."
+        bad file!(cluster!("spec:\n  ttl: 2 days\n")),
+        good file!(cluster!("spec:\n  ttl: 48h\n"));
+    Missing "FLT0108" Error "required field missing"
+        rule "Fields without a sensible default must be written."
+        bad file!(cluster!("spec:\n  ingress: {apiHost: api.example.com}\n")),
+        good file!(cluster!("spec:\n  ingress: {apiHost: api.example.com, konnectivityHost: kn.example.com}\n"));
+    RuleBroken "FLT0109" Error "rule of the cluster kind broken"
+        rule "The rules of the CRD are evaluated here as the API server would, with its words."
+        bad file!(cluster!("spec:\n  service: {type: LoadBalancer, apiPort: 7443, konnectivityPort: 7443}\n")),
+        good file!(cluster!("spec:\n  service: {type: LoadBalancer, apiPort: 7443, konnectivityPort: 7444}\n"));
+    NotSupportedYet "FLT0110" Error "kind not supported yet"
+        rule "Kinds that belong to a fleet but that this version cannot read are errors: passing over them would give \
+              other clusters than the files say."
+        bad file!("apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterSet\nmetadata: {name: stores}\n"),
+        good file!(cluster!("spec: null\n"));
+    OtherKind "FLT0111" Warning "kind left alone"
+        rule "Objects of other kinds are not applied; it is said once for each kind."
+        bad file!("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n"),
+        good file!(cluster!("spec: null\n"));
+    NotForFiles "FLT0112" Error "field that files do not set"
+        rule "Files say what is wanted. What the server or the operator writes (status, uid, owner references) does \
+              not belong into them."
+        bad file!(cluster!("status: {ready: 1/1}\n")),
+        good file!(cluster!("spec: null\n"));
+    WrongName "FLT0113" Error "name not allowed"
+        rule "Names are lower-case letters, digits and `-`, begin with a letter or digit and end with one; cluster \
+              names have at most 40 characters, because names of generated objects are made from them."
+        bad file!(cluster!("{name: Edge_Berlin, namespace: tenant-7}", "")),
+        good file!(cluster!("{name: edge-berlin, namespace: tenant-7}", ""));
+    NoNamespace "FLT0114" Error "namespace missing"
+        rule "Every cluster says its namespace. There is no default: the same file must mean the same cluster for \
+              everybody, whatever the current context is."
+        bad file!(cluster!("{name: edge-berlin}", "")),
+        good file!(cluster!("{name: edge-berlin, namespace: tenant-7}", ""));
+    ReservedKey "FLT0115" Error "label or annotation that this tool writes itself"
+        rule "Keys of fleet.k0smotron.io say which fleet an object belongs to. Files may set `protect` and `hold`."
+        bad file!(cluster!("{name: a, namespace: b, labels: {fleet.k0smotron.io/id: other}}", "")),
+        good file!(cluster!("{name: a, namespace: b, annotations: {fleet.k0smotron.io/protect: \"true\"}}", ""));
+    WrongLabel "FLT0116" Error "label or annotation of the wrong form"
+        rule "Label values have at most 63 letters, digits, `-`, `_`, `.`; keys may have a domain and `/` in front."
+        bad file!(cluster!("{name: a, namespace: b, labels: {team: \"web & shop\"}}", "")),
+        good file!(cluster!("{name: a, namespace: b, labels: {team: web-shop}}", ""));
+    NotReadable "FLT0117" Error "value that cannot be read"
+        rule "Values of Kubernetes types (quantities, ports, selectors) have their own forms."
+        bad file!(cluster!("spec:\n  resources: {limits: [1]}\n")),
+        good file!(cluster!("spec:\n  resources: {limits: {cpu: 500m}}\n"));
+    Syntax "FLT0201" Error "not YAML"
+        rule "Files are YAML 1.2 or JSON. A broken document hides no other: all are read and reported."
+        bad file!(cluster!("spec:\n  version: v1.36.3: k0s\n")),
+        good file!(cluster!("spec:\n  version: v1.36.3+k0s.2\n"));
+    Tab "FLT0202" Error "tab used for indentation"
+        rule "YAML is indented with spaces."
+        bad file!(cluster!("spec:\n\treplicas: 3\n")),
+        good file!(cluster!("spec:\n  replicas: 3\n"));
+    UnclosedQuote "FLT0203" Error "quote not closed"
+        rule "A text that begins with a quote ends with the same quote."
+        bad file!(cluster!("spec:\n  version: \"v1.36.3\n  replicas: 3\n")),
+        good file!(cluster!("spec:\n  version: \"v1.36.3\"\n  replicas: 3\n"));
+    UnclosedBracket "FLT0204" Error "bracket not closed"
+        rule "`[` and `{` need their closing partner."
+        bad file!(cluster!("spec:\n  controlPlaneFlags: [--debug\n")),
+        good file!(cluster!("spec:\n  controlPlaneFlags: [--debug]\n"));
+    DuplicateKey "FLT0205" Error "key written twice"
+        rule "A mapping has each key once. Readers that take the last one in silence hide half of what was written."
+        bad file!(cluster!("spec:\n  replicas: 1\n  replicas: 3\n")),
+        good file!(cluster!("spec:\n  replicas: 3\n"));
+    AmbiguousWord "FLT0206" Warning "word that YAML 1.1 and 1.2 read differently"
+        rule "kubectl reads YAML 1.1, where `no`, `yes`, `on`, `off`, `y`, `n` are booleans and `12:30` is a number. \
+              Here they are text. Quotes make both agree."
+        bad file!(cluster!("spec:\n  nodeSelector: {edge: no}\n")),
+        good file!(cluster!("spec:\n  nodeSelector: {edge: \"no\"}\n"));
+    AmbiguousNumber "FLT0207" Error "number that YAML 1.1 and 1.2 read differently"
+        rule "`0755` is 493 for one reader and 755 for the other; `1_000`, `0o17` and `0b11` differ as well."
+        bad file!(cluster!("spec:\n  replicas: 03\n")),
+        good file!(cluster!("spec:\n  replicas: 3\n"));
+    NumberOutOfRange "FLT0208" Error "number that does not fit"
+        rule "Whole numbers fit 64 bits and other numbers a 64-bit float, as in the API server. `.nan` and `.inf` \
+              do not exist in JSON."
+        bad file!(cluster!("spec:\n  replicas: 123456789012345678901234567890\n")),
+        good file!(cluster!("spec:\n  replicas: 3\n"));
+    KeyNotText "FLT0209" Error "key that is not text"
+        rule "Keys are text: objects of the API are JSON objects."
+        bad file!(cluster!("spec:\n  nodeSelector: {[zone]: a}\n")),
+        good file!(cluster!("spec:\n  nodeSelector: {zone: a}\n"));
+    MergeKey "FLT0210" Error "merge key"
+        rule "`<<` is not part of YAML 1.2 and readers disagree about it."
+        bad file!(cluster!("spec:\n  podLabels: &labels {a: b}\n  nodeSelector:\n    <<: *labels\n")),
+        good file!(cluster!("spec:\n  podLabels: &labels {a: b}\n  nodeSelector: *labels\n"));
+    Tag "FLT0211" Error "tag not understood"
+        rule "Only the tags `!!str`, `!!int`, `!!float`, `!!bool`, `!!null`, `!!map`, `!!seq` are read."
+        bad file!(cluster!("spec:\n  version: !secret v1.36.3\n")),
+        good file!(cluster!("spec:\n  version: !!str v1.36.3\n"));
+    Alias "FLT0212" Error "alias without its anchor"
+        rule "`*name` repeats what `&name` marked earlier in the same document, and not a part of itself."
+        bad file!(cluster!("spec:\n  nodeSelector: *labels\n")),
+        good file!(cluster!("spec:\n  podLabels: &labels {a: b}\n  nodeSelector: *labels\n"));
+    TooMuch "FLT0213" Error "over a limit of the reader"
+        rule "A document has at most 256 KiB, 50,000 values, 64 levels and 100 aliases that make it at most four \
+              times larger; a file has at most 1,000 documents. A file from Git must not be able to stop the reader."
+        bad file!(cluster!("spec:\n  k0sConfig: {a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\
+            ]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}\n")),
+        good file!(cluster!("spec:\n  k0sConfig: {a: [[]]}\n"));
+    ControlCharacter "FLT0214" Error "control character"
+        rule "Control characters other than tab and line ends are not allowed in files, and no text holds a zero \
+              character."
+        bad file!(cluster!("spec:\n  podAnnotations: {a: \"b\\0c\"}\n")),
+        good file!(cluster!("spec:\n  podAnnotations: {a: \"b c\"}\n"));
+    NotUtf8 "FLT0301" Error "not UTF-8"
+        rule "Files and their paths are UTF-8."
+        bad Example::Told("a file saved as Latin-1 or UTF-16"), good Example::Told("the same file saved as UTF-8");
+    FileTooLarge "FLT0302" Error "file too large"
+        rule "A file has at most 1 MiB, which is about a thousand clusters."
+        bad Example::Told("a file of 2 MiB"), good Example::Told("the same documents in several files");
+    LinkNotFollowed "FLT0303" Error "symbolic link or submodule not followed"
+        rule "Links to directories and links out of the fleet are not read, and submodules never."
+        bad Example::Told("clusters/shared.yaml is a symbolic link to /etc/shared.yaml"),
+        good Example::Told("clusters/shared.yaml is a file");
+    SameCluster "FLT0401" Error "cluster written twice"
+        rule "A cluster is its namespace and name, and is written in one place."
+        bad file!(cluster!("spec: {replicas: 1}\n"), cluster!("spec: {replicas: 3}\n")),
+        good file!(cluster!("spec: {replicas: 1}\n"), cluster!("{name: paris, namespace: tenant-7}", ""));
+    SecondFleet "FLT0402" Error "second Fleet"
+        rule "A fleet has one document of kind Fleet."
+        bad Example::Files(&[("fleet.yaml", fleet!("")), ("other.yaml", fleet!(""))]),
+        good Example::Files(&[("fleet.yaml", fleet!(""))]);
+    SameObject "FLT0403" Error "two clusters would need the same object"
+        rule "Names of generated objects are made from the cluster's: a cluster `edge` with etcd makes a StatefulSet \
+              `kmc-edge-etcd`, and so does a cluster `edge-etcd`."
+        bad file!(cluster!("{name: edge, namespace: b}", ""), cluster!("{name: edge-etcd, namespace: b}", "")),
+        good file!(cluster!("{name: edge, namespace: b}", ""), cluster!("{name: edge-store, namespace: b}", ""));
+    SameNodePort "FLT0404" Error "node port used twice"
+        rule "A node port belongs to one Service of the whole hosting cluster."
+        bad file!(
+            cluster!("{name: a, namespace: b}", "spec:\n  service: {apiPort: 30443, konnectivityPort: 30132}\n"),
+            cluster!("{name: c, namespace: d}", "spec:\n  service: {apiPort: 30443, konnectivityPort: 30133}\n")),
+        good file!(
+            cluster!("{name: a, namespace: b}", "spec:\n  service: {apiPort: 30443, konnectivityPort: 30132}\n"),
+            cluster!("{name: c, namespace: d}", "spec:\n  service: {apiPort: 30444, konnectivityPort: 30133}\n"));
+    SameHost "FLT0405" Error "host name used twice"
+        rule "A host name of an ingress or gateway leads to one cluster."
+        bad file!(
+            cluster!("{name: a, namespace: b}", "spec:\n  ingress: {apiHost: api.a.io, konnectivityHost: k.a.io}\n"),
+            cluster!("{name: c, namespace: d}", "spec:\n  ingress: {apiHost: api.a.io, konnectivityHost: k.c.io}\n")),
+        good file!(
+            cluster!("{name: a, namespace: b}", "spec:\n  ingress: {apiHost: api.a.io, konnectivityHost: k.a.io}\n"),
+            cluster!("{name: c, namespace: d}", "spec:\n  ingress: {apiHost: api.c.io, konnectivityHost: k.c.io}\n"));
+    SameDataSource "FLT0406" Error "database used twice"
+        rule "A kine data source holds the data of one cluster."
+        bad file!(
+            cluster!("{name: a, namespace: b}", "spec:\n  storage: {type: kine, kine: {dataSourceSecretName: db}}\n"),
+            cluster!("{name: c, namespace: b}", "spec:\n  storage: {type: kine, kine: {dataSourceSecretName: db}}\n")),
+        good file!(
+            cluster!("{name: a, namespace: b}", "spec:\n  storage: {type: kine, kine: {dataSourceSecretName: a}}\n"),
+            cluster!("{name: c, namespace: b}", "spec:\n  storage: {type: kine, kine: {dataSourceSecretName: c}}\n"));
+    NamespaceNotAllowed "FLT0407" Error "namespace outside of the fleet"
+        rule "A fleet with `spec.namespaces.allow` writes into these namespaces only."
+        bad Example::Files(&[("fleet.yaml", fleet!("  namespaces: {allow: [prod]}\n")), ("a.yaml", cluster!(""))]),
+        good Example::Files(&[("fleet.yaml", fleet!("  namespaces: {allow: [tenant-7]}\n")), ("a.yaml", cluster!(""))]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_unique_and_in_order() {
+        let numbers: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        let sorted: BTreeSet<&str> = numbers.iter().copied().collect();
+        assert_eq!(numbers, sorted.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_code_is_found_as_people_type_it() {
+        assert_eq!(Code::find("flt0103"), Some(Code::UnknownField));
+        assert_eq!(Code::find("FLT9999"), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! YAML and JSON, read strictly and with the place of every key and value.
+//!
+//! [`SourceTree`] -> [`Document`]s and [`Findings`].
+//!
+//! A fleet file must mean the same here and to kubectl, so what YAML 1.1 and 1.2 read differently is reported, and
+//! what readers disagree about (duplicate keys, merge keys, tags) is refused.
+//!
+//! **Invariant:** never fails and never panics, on any bytes: one broken file or document does not hide the others.
+//!
+//! **Invariant:** time and memory are bounded by the size of a file; see [`limits`]. Nothing grows with what an
+//! alias or a bracket promises.
+
+mod events;
+pub mod limits;
+mod node;
+mod resolve;
+mod scalar;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
+pub use node::{Data, Entry, Node, Place};
+
+use crate::diagnostic::{FileId, Findings, SourceFile, SourceTree, Span};
+
+/// One document of a file. Empty documents (only comments, or nothing between `---`) are not documents.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    pub file: FileId,
+    pub root: Node,
+}
+
+impl Document {
+    /// Returns a place for what concerns the document as a whole: its first line.
+    pub fn beginning(&self) -> Span {
+        match &self.root.data {
+            Data::Mapping(entries) if !entries.is_empty() => entries[0].key_span,
+            Data::Null
+            | Data::Bool(_)
+            | Data::Number(_)
+            | Data::Text(_)
+            | Data::Sequence(_)
+            | Data::Mapping(_) => self.root.span,
+        }
+    }
+}
+
+/// Reads all files that are whole, in the order of their paths. A document with an error is not among the documents.
+pub fn documents(tree: &SourceTree) -> (Vec<Document>, Findings) {
+    let mut documents = Vec::new();
+    let mut findings = Findings::new();
+    for (id, file) in tree.whole_files() {
+        let (read, problems) = file_documents(id, file);
+        documents.extend(read);
+        findings.extend(problems);
+    }
+    (documents, findings)
+}
+
+fn file_documents(id: FileId, file: &SourceFile) -> (Vec<Document>, Findings) {
+    let mut findings = Findings::new();
+    if let Some(finding) = syntax::control_character(id, &file.content) {
+        findings.push(finding);
+        return (Vec::new(), findings);
+    }
+    let mut documents = Vec::new();
+    for raw in events::read(id, &file.content, &mut findings) {
+        let (root, problems) = resolve::document(id, &file.content, &raw);
+        if let Some(root) = root
+            && !problems.has_errors()
+        {
+            documents.push(Document { file: id, root });
+        }
+        findings.extend(problems);
+    }
+    (documents, findings)
+}
