@@ -1,0 +1,38 @@
+# `make demo` and `make test` are all that most people need. Times are for two cores.
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+tools := $(CARGO_TARGET_DIR)/tools/bin
+export PATH := $(PATH):$(tools)
+
+.PHONY: help servers lint deny tools test
+
+help:
+	@echo 'make servers   build the test servers (etcd, kube-apiserver, ...): once, 5 to 10 minutes'
+	@echo 'make test      everything that a change must pass'
+	@echo 'make lint      format, clippy, documentation, licences: no tests'
+	@echo 'make tools     install cargo-deny into target/tools: once, 5 minutes'
+
+servers:
+	tests/servers/build.sh
+
+lint:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
+
+# Continuous integration sets DENY=1. A person without the tool is told once and not kept waiting for it.
+deny:
+	@if command -v cargo-deny >/dev/null; then \
+	  cargo deny --log-level warn check bans licenses sources; \
+	elif [ -n "$(DENY)" ]; then \
+	  $(MAKE) tools && cargo deny --log-level warn check bans licenses sources; \
+	else \
+	  echo 'not checked: bans, licences and sources, for want of cargo-deny (`make tools` installs it)'; \
+	fi
+
+tools:
+	env -u CARGO_TARGET_DIR cargo install cargo-deny --locked --version '^0.20' --root $(CARGO_TARGET_DIR)/tools
+
+# The last line is the sum over all test binaries, `N passed, N failed`.
+test: servers lint deny
+	tests/run.sh
