@@ -7,5 +7,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod support_proxy;
 mod support_servers;
 mod support_watchdog;

@@ -16,11 +16,14 @@ pub mod kubelet;
 pub mod namespace;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod servers;
+pub mod tls;
 pub mod wait;
 pub mod watchdog;
 
 pub use namespace::Namespace;
 pub use process::{Output, Process};
+pub use proxy::{Action, Proxy, Rule};
 pub use servers::{Options, Servers};
 pub use wait::{eventually, try_eventually};
