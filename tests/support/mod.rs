@@ -14,8 +14,10 @@ pub mod audit;
 pub mod certificates;
 pub mod kubelet;
 pub mod namespace;
+pub mod namespaced;
 pub mod ports;
 pub mod process;
+pub mod program;
 pub mod proxy;
 pub mod servers;
 pub mod tls;
@@ -24,6 +26,7 @@ pub mod watchdog;
 
 pub use namespace::Namespace;
 pub use process::{Output, Process};
+pub use program::Program;
 pub use proxy::{Action, Proxy, Rule};
 pub use servers::{Options, Servers};
 pub use wait::{eventually, try_eventually};
