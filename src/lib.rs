@@ -5,6 +5,7 @@
 pub mod api;
 pub mod cli;
 pub mod diagnostic;
+pub mod load;
 pub mod object;
 pub mod parse;
 pub mod pki;

@@ -1,0 +1,540 @@
+//! A commit of a Git repository as a [`SourceTree`], read from the object database and never checked out.
+//!
+//! **Invariants:** a reference is resolved to a commit once and that commit is used throughout; nothing is followed
+//! out of the tree (links and submodules are refused); every failure is an error, never an empty tree.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use git2::{
+    AutotagOption, Direction, FetchOptions, ObjectType, Oid, RemoteCallbacks, RemoteRedirect, Repository,
+};
+
+use super::is_fleet_file;
+use crate::diagnostic::{BudgetExceeded, FILE_BYTES_MAX, Refusal, SourceTree};
+
+/// Most bytes one fetch may receive. A fleet of 10,000 clusters with ten years of history is far below.
+const FETCH_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Most objects one fetch may announce; a pack that promises more is not a fleet.
+const FETCH_OBJECTS_MAX: usize = 5_000_000;
+/// Deepest folder. Git itself has no limit, and every level costs a look-up.
+const DEPTH_MAX: usize = 64;
+
+/// What is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    Branch(String),
+    Tag(String),
+    /// A whole commit id, 40 hex digits.
+    Commit(String),
+}
+
+impl std::fmt::Display for Reference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Branch(name) => write!(formatter, "branch `{name}`"),
+            Self::Tag(name) => write!(formatter, "tag `{name}`"),
+            Self::Commit(id) => write!(formatter, "commit `{id}`"),
+        }
+    }
+}
+
+/// Whether repositories on the local disk may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileSources {
+    Refused,
+    Allowed,
+}
+
+/// A repository address that was checked: https, or a local one where that is allowed, without credentials in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryUrl(String);
+
+impl RepositoryUrl {
+    /// Checks an address.
+    ///
+    /// *Errors*: [`GitError::Url`] with what to write instead.
+    pub fn parse(url: &str, files: FileSources) -> Result<Self, GitError> {
+        let refuse = |reason: &'static str| Err(GitError::Url { reason });
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return refuse("it has no scheme; write `https://host/path`");
+        };
+        if url
+            .chars()
+            .any(|character| character.is_control() || character.is_whitespace())
+        {
+            return refuse("it contains white space or control characters");
+        }
+        let authority = rest.split('/').next().unwrap_or_default();
+        match scheme {
+            "https" if authority.contains('@') => {
+                refuse("it contains credentials; they belong into a Secret")
+            }
+            "https" if authority.is_empty() => refuse("it names no host"),
+            "https" => Ok(Self(url.to_owned())),
+            "file" => match files {
+                FileSources::Allowed if rest.starts_with('/') => Ok(Self(url.to_owned())),
+                FileSources::Allowed => refuse("a local repository is written `file:///absolute/path`"),
+                FileSources::Refused => refuse("local repositories are only read with --allow-file-sources"),
+            },
+            "ssh" => refuse("ssh is not supported yet; use https"),
+            _ => refuse("only https is supported"),
+        }
+    }
+}
+
+impl std::fmt::Display for RepositoryUrl {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Why a repository could not be read. Nothing is written or deleted because of any of these.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    #[error("the repository address cannot be used: {reason}")]
+    Url { reason: &'static str },
+    #[error("cannot open the object database `{path}`")]
+    Database { path: PathBuf, source: git2::Error },
+    #[error("cannot reach `{url}`")]
+    Connect { url: String, source: git2::Error },
+    #[error("`{url}` has no {reference}")]
+    NoReference { url: String, reference: Reference },
+    #[error("cannot fetch {reference} from `{url}`")]
+    Fetch {
+        url: String,
+        reference: Reference,
+        source: git2::Error,
+    },
+    #[error("fetching from `{url}` was given up: {reason}")]
+    TooMuch { url: String, reason: &'static str },
+    #[error("commit `{commit}` is not in the object database or is damaged")]
+    Commit { commit: String, source: git2::Error },
+    #[error("commit `{commit}` has no directory `{path}`")]
+    NoDirectory { commit: String, path: String },
+    #[error("cannot read `{path}` of commit `{commit}`")]
+    Read {
+        commit: String,
+        path: String,
+        source: git2::Error,
+    },
+    #[error("the fleet in commit `{commit}` is too large")]
+    Budget { commit: String, source: BudgetExceeded },
+    #[error("`{path}` of commit `{commit}` is more than {DEPTH_MAX} folders deep")]
+    TooDeep { commit: String, path: String },
+}
+
+/// A commit that was resolved from a reference: 40 hex digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommitId(Oid);
+
+impl std::fmt::Display for CommitId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Asks the server which commit a reference points to.
+///
+/// *Effects*: one ls-refs request; for [`Reference::Commit`] none. Blocks; call it off the async threads.
+pub fn resolve(url: &RepositoryUrl, reference: &Reference) -> Result<CommitId, GitError> {
+    let no_reference = || GitError::NoReference {
+        url: url.to_string(),
+        reference: reference.clone(),
+    };
+    let wanted = match reference {
+        Reference::Commit(id) => return Oid::from_str(id).map(CommitId).map_err(|_| no_reference()),
+        Reference::Branch(name) => format!("refs/heads/{name}"),
+        Reference::Tag(name) => format!("refs/tags/{name}"),
+    };
+    let connect_error = |source| GitError::Connect {
+        url: url.to_string(),
+        source,
+    };
+    let mut remote = git2::Remote::create_detached(url.0.as_str()).map_err(connect_error)?;
+    let connection = remote
+        .connect_auth(Direction::Fetch, Some(RemoteCallbacks::new()), None)
+        .map_err(connect_error)?;
+    let heads = connection.list().map_err(connect_error)?;
+    // A tag that is an object of its own is listed a second time, peeled to its commit.
+    let peeled = format!("{wanted}^{{}}");
+    let find = |name: &str| {
+        heads
+            .iter()
+            .find(|head| head.name() == name)
+            .map(git2::RemoteHead::oid)
+    };
+    find(&peeled)
+        .or_else(|| find(&wanted))
+        .map(CommitId)
+        .ok_or_else(no_reference)
+}
+
+/// A bare object database that commits are fetched into.
+pub struct Database {
+    repository: Repository,
+}
+
+impl Database {
+    /// Opens the database in a directory, or makes one there.
+    pub fn open(path: &Path) -> Result<Self, GitError> {
+        let repository = Repository::open_bare(path)
+            .or_else(|_| Repository::init_bare(path))
+            .map_err(|source| GitError::Database {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self { repository })
+    }
+
+    /// Opens the repository that a directory belongs to, for reading its commits.
+    pub fn open_existing(path: &Path) -> Result<Self, GitError> {
+        let repository = Repository::discover(path).map_err(|source| GitError::Database {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self { repository })
+    }
+
+    /// Returns the commit a revision of this repository names (`HEAD`, `main~2`, a tag).
+    pub fn revision(&self, revision: &str) -> Result<CommitId, GitError> {
+        self.repository
+            .revparse_single(revision)
+            .and_then(|object| object.peel_to_commit())
+            .map(|commit| CommitId(commit.id()))
+            .map_err(|source| GitError::Commit {
+                commit: revision.to_owned(),
+                source,
+            })
+    }
+
+    /// Says whether a commit is here already, so that nothing needs to be fetched.
+    pub fn has(&self, commit: &CommitId) -> bool {
+        self.repository.find_commit(commit.0).is_ok()
+    }
+
+    /// Says whether `ancestor` is reached from `commit` by following parents. Equal commits count.
+    pub fn is_ancestor(&self, ancestor: &CommitId, commit: &CommitId) -> bool {
+        ancestor == commit
+            || self
+                .repository
+                .graph_descendant_of(commit.0, ancestor.0)
+                .unwrap_or(false)
+    }
+
+    /// Fetches a reference. Redirects are not followed: credentials and trust belong to the host that was named.
+    ///
+    /// *Effects*: at most 512 MiB are received within `deadline`. Blocks.
+    pub fn fetch(
+        &self,
+        url: &RepositoryUrl,
+        reference: &Reference,
+        deadline: Duration,
+    ) -> Result<(), GitError> {
+        let refspec = match reference {
+            Reference::Branch(name) => format!("+refs/heads/{name}:refs/fleet/branch"),
+            Reference::Tag(name) => format!("+refs/tags/{name}:refs/fleet/tag"),
+            Reference::Commit(id) => format!("+{id}:refs/fleet/commit"),
+        };
+        let started = Instant::now();
+        let stopped = std::cell::Cell::new(None);
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.transfer_progress(|progress| {
+            if progress.received_bytes() > FETCH_BYTES_MAX {
+                stopped.set(Some("more than 512 MiB were sent"));
+            } else if progress.total_objects() > FETCH_OBJECTS_MAX {
+                stopped.set(Some("more than 5,000,000 objects were announced"));
+            } else if started.elapsed() > deadline {
+                stopped.set(Some("it took too long"));
+            }
+            stopped.get().is_none()
+        });
+        let mut options = FetchOptions::new();
+        options
+            .remote_callbacks(callbacks)
+            .download_tags(AutotagOption::None);
+        options
+            .follow_redirects(RemoteRedirect::None)
+            .update_fetchhead(false);
+        let fetch_error = |source| GitError::Fetch {
+            url: url.to_string(),
+            reference: reference.clone(),
+            source,
+        };
+        let mut remote = self
+            .repository
+            .remote_anonymous(url.0.as_str())
+            .map_err(fetch_error)?;
+        let result = remote.fetch(&[refspec.as_str()], Some(&mut options), None);
+        drop(options);
+        match (result, stopped.get()) {
+            (_, Some(reason)) => Err(GitError::TooMuch {
+                url: url.to_string(),
+                reason,
+            }),
+            (Err(source), None) => Err(fetch_error(source)),
+            (Ok(()), None) => Ok(()),
+        }
+    }
+
+    /// Reads the fleet files below a directory of a commit.
+    ///
+    /// *Shape*: `directory` is relative with `/`, empty for the root. Links, submodules and files that are too large
+    /// are in the tree as error findings.
+    pub fn read(&self, commit: &CommitId, directory: &str) -> Result<SourceTree, GitError> {
+        let id = commit.to_string();
+        let commit_error = |source| GitError::Commit {
+            commit: id.clone(),
+            source,
+        };
+        let root = self
+            .repository
+            .find_commit(commit.0)
+            .and_then(|commit| commit.tree())
+            .map_err(commit_error)?;
+        let directory = directory.trim_matches('/').trim_start_matches("./");
+        let no_directory = || GitError::NoDirectory {
+            commit: id.clone(),
+            path: directory.to_owned(),
+        };
+        let start = if directory.is_empty() || directory == "." {
+            root
+        } else {
+            if directory
+                .split('/')
+                .any(|step| step.is_empty() || step == "." || step == "..")
+            {
+                return Err(no_directory());
+            }
+            let entry = root.get_path(Path::new(directory)).map_err(|_| no_directory())?;
+            if entry.kind() != Some(ObjectType::Tree) {
+                return Err(no_directory());
+            }
+            self.repository
+                .find_tree(entry.id())
+                .map_err(|source| GitError::Read {
+                    commit: id.clone(),
+                    path: directory.to_owned(),
+                    source,
+                })?
+        };
+        let mut tree = SourceTree::new();
+        tree.revision = Some(id);
+        if !directory.is_empty() && directory != "." {
+            tree.prefix = format!("{directory}/");
+        }
+        self.read_folder(commit, &start, "", 0, &mut tree)?;
+        Ok(tree)
+    }
+
+    fn read_folder(
+        &self,
+        commit: &CommitId,
+        folder: &git2::Tree<'_>,
+        prefix: &str,
+        depth: usize,
+        tree: &mut SourceTree,
+    ) -> Result<(), GitError> {
+        let commit_text = || commit.to_string();
+        if depth > DEPTH_MAX {
+            return Err(GitError::TooDeep {
+                commit: commit_text(),
+                path: prefix.to_owned(),
+            });
+        }
+        let budget_error = |source| GitError::Budget {
+            commit: commit_text(),
+            source,
+        };
+        for entry in folder {
+            let Ok(name) = std::str::from_utf8(entry.name_bytes()) else {
+                let path = format!("{prefix}{}", String::from_utf8_lossy(entry.name_bytes()));
+                tree.refuse(path, Refusal::PathNotText).map_err(budget_error)?;
+                continue;
+            };
+            let path = format!("{prefix}{name}");
+            let read_error = |source| GitError::Read {
+                commit: commit_text(),
+                path: path.clone(),
+                source,
+            };
+            match entry.filemode_raw() {
+                0o120_000 => {
+                    tree.refuse(path, Refusal::SymbolicLink).map_err(budget_error)?;
+                }
+                0o160_000 => {
+                    tree.refuse(path, Refusal::Submodule).map_err(budget_error)?;
+                }
+                _ if name.starts_with('.') => {}
+                0o040_000 => {
+                    let below = self.repository.find_tree(entry.id()).map_err(read_error)?;
+                    self.read_folder(commit, &below, &format!("{path}/"), depth + 1, tree)?;
+                }
+                _ if !is_fleet_file(name) => {}
+                _ => {
+                    let database = self.repository.odb().map_err(read_error)?;
+                    // The header first: the size is known before anything of that size is held.
+                    let (size, _) = database.read_header(entry.id()).map_err(read_error)?;
+                    if size > FILE_BYTES_MAX {
+                        tree.refuse(path, Refusal::TooLarge).map_err(budget_error)?;
+                    } else {
+                        let blob = self.repository.find_blob(entry.id()).map_err(read_error)?;
+                        tree.add(path, blob.content().to_vec()).map_err(budget_error)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use git2::Signature;
+
+    use super::*;
+
+    /// A repository with one commit per list of `(path, mode, content)`; returns its folder and the commits.
+    fn repository(commits: &[&[(&str, i32, &str)]]) -> (tempfile::TempDir, Vec<CommitId>) {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = Repository::init_bare(folder.path()).unwrap();
+        let who = Signature::new("tenant", "tenant@example.org", &git2::Time::new(0, 0)).unwrap();
+        let mut ids = Vec::new();
+        for files in commits {
+            let mut index = git2::Index::new().unwrap();
+            for (path, mode, content) in *files {
+                let id = match mode {
+                    0o160_000 => Oid::from_str(&"1".repeat(40)).unwrap(),
+                    _ => repository.blob(content.as_bytes()).unwrap(),
+                };
+                let entry = git2::IndexEntry {
+                    ctime: git2::IndexTime::new(0, 0),
+                    mtime: git2::IndexTime::new(0, 0),
+                    dev: 0,
+                    ino: 0,
+                    mode: u32::try_from(*mode).unwrap(),
+                    uid: 0,
+                    gid: 0,
+                    file_size: 0,
+                    id,
+                    flags: 0,
+                    flags_extended: 0,
+                    path: path.as_bytes().to_vec(),
+                };
+                index.add(&entry).unwrap();
+            }
+            let tree = repository
+                .find_tree(index.write_tree_to(&repository).unwrap())
+                .unwrap();
+            let parent = repository
+                .find_reference("refs/heads/main")
+                .ok()
+                .map(|head| head.peel_to_commit().unwrap());
+            let parents: Vec<_> = parent.iter().collect();
+            let id = repository
+                .commit(Some("refs/heads/main"), &who, &who, "change", &tree, &parents)
+                .unwrap();
+            ids.push(CommitId(id));
+        }
+        (folder, ids)
+    }
+
+    fn url(folder: &tempfile::TempDir) -> RepositoryUrl {
+        RepositoryUrl::parse(
+            &format!("file://{}", folder.path().display()),
+            FileSources::Allowed,
+        )
+        .unwrap()
+    }
+
+    const FILE: i32 = 0o100_644;
+
+    #[test]
+    fn a_branch_is_resolved_once_fetched_and_read_below_its_path() {
+        let (folder, commits) = repository(&[
+            &[("fleets/a/one.yaml", FILE, "one")],
+            &[
+                ("fleets/a/one.yaml", FILE, "two"),
+                ("fleets/a/b/x.yml", FILE, "x"),
+                ("README.md", FILE, "no"),
+            ],
+        ]);
+        let branch = Reference::Branch("main".into());
+        let commit = resolve(&url(&folder), &branch).unwrap();
+        assert_eq!(commit, commits[1]);
+        let cache = tempfile::tempdir().unwrap();
+        let database = Database::open(cache.path()).unwrap();
+        assert!(!database.has(&commit));
+        database
+            .fetch(&url(&folder), &branch, Duration::from_secs(60))
+            .unwrap();
+        let tree = database.read(&commit, "/fleets/a/").unwrap();
+        let files: Vec<_> = tree
+            .whole_files()
+            .into_iter()
+            .map(|(_, file)| (&*file.path, &*file.content))
+            .collect();
+        assert_eq!(files, [("b/x.yml", "x"), ("one.yaml", "two")]);
+        assert_eq!(tree.revision, Some(commit.to_string()));
+        assert!(database.is_ancestor(&commits[0], &commit) && !database.is_ancestor(&commit, &commits[0]));
+    }
+
+    #[test]
+    fn links_and_submodules_are_refused_and_never_followed() {
+        let (folder, commits) = repository(&[&[
+            ("passwd.yaml", 0o120_000, "/etc/passwd"),
+            ("sub", 0o160_000, ""),
+            ("fine.yaml", FILE, "a: 1"),
+        ]]);
+        let database = Database::open_existing(folder.path()).unwrap();
+        let tree = database.read(&commits[0], "").unwrap();
+        assert_eq!(tree.whole_files().len(), 1);
+        assert_eq!(tree.findings().iter().count(), 2);
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_and_never_an_empty_tree() {
+        let (folder, commits) = repository(&[&[("a.yaml", FILE, "a: 1")]]);
+        let database = Database::open_existing(folder.path()).unwrap();
+        for path in ["missing", "a.yaml", "../x", "a/./b"] {
+            assert!(
+                matches!(
+                    database.read(&commits[0], path),
+                    Err(GitError::NoDirectory { .. })
+                ),
+                "{path}"
+            );
+        }
+        let gone = Reference::Branch("gone".into());
+        assert!(matches!(
+            resolve(&url(&folder), &gone),
+            Err(GitError::NoReference { .. })
+        ));
+        let nowhere = RepositoryUrl("file:///nowhere/at/all".into());
+        assert!(matches!(resolve(&nowhere, &gone), Err(GitError::Connect { .. })));
+        let unknown = CommitId(Oid::from_str(&"2".repeat(40)).unwrap());
+        assert!(matches!(
+            database.read(&unknown, ""),
+            Err(GitError::Commit { .. })
+        ));
+    }
+
+    #[test]
+    fn addresses_with_credentials_other_schemes_and_local_paths_are_refused() {
+        let refused = [
+            "git@host:repo.git",
+            "http://host/repo.git",
+            "https://user:secret@host/repo.git",
+            "https:///repo.git",
+            "ssh://git@host/repo.git",
+            "file:///srv/repo.git",
+            "https://host/repo .git",
+            "ext::sh -c touch",
+        ];
+        for address in refused {
+            let error = RepositoryUrl::parse(address, FileSources::Refused).unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{address}");
+        }
+        assert!(RepositoryUrl::parse("https://host/repo.git", FileSources::Refused).is_ok());
+    }
+}
