@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod support_answer;
 mod support_program;
 mod support_proxy;
 mod support_servers;

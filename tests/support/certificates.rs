@@ -53,6 +53,11 @@ impl Authority {
         })
     }
 
+    /// Private key, PEM (PKCS#8).
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// Issues a certificate that serves and identifies: `hosts` are its DNS names and addresses.
     pub fn issue(&self, name: &str, organization: Option<&str>, hosts: &[String]) -> Pair {
         let mut params = params(name, organization, hosts);

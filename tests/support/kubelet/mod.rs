@@ -1,7 +1,10 @@
 //! A stand-in for the nodes: no scheduler and no container engine is needed to see what a control plane's objects do.
 //!
-//! [`Kubelet`] writes what a node would write about pods (level 1, "patch").
+//! Three levels: [`Kubelet`] writes what a node would write about pods ("patch"); [`Answers`] serves the few requests
+//! that tell whether a control plane is available ("answer").
 
+mod answer;
 mod patch;
 
+pub use answer::Answers;
 pub use patch::{Kubelet, Policy};
