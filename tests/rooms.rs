@@ -47,13 +47,13 @@ const ROOMS: &[(&str, &[Touch])] = &[
     ("observe", &[]),
     ("apply", &[Clock, Random]),
     ("status", &[]),
-    // shells
+    // shells; the process's log first, for whoever logs or starts it
+    ("telemetry", &[Environment, Terminal]),
     ("fleet", &[Clock]),
     ("sync", &[Clock, Random]),
     ("operator", &[Clock, Random, Kube]),
     ("server", &[Network, Clock, Random, Environment]),
     ("cli", &[Files, Clock, Random, Environment, Terminal]),
-    ("telemetry", &[Environment, Terminal]),
 ];
 
 /// Words that give a touch away. A word is looked for in code outside comments and tests.
