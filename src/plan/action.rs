@@ -41,13 +41,16 @@ pub struct Action {
     /// Consequences in words, with names and counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<String>,
+    /// Writes of earlier waves without which this one must not happen. What is not in the plan needs no write.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<ObjectId>,
 }
 
 /// The write itself.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Operation {
-    /// Creates; never takes over: an object of that name that exists is read and, if not ours, held.
+    /// Creates; never takes over: an object of that name that exists is read and, if not ours, reported.
     Create { body: Object },
     /// Forced server-side apply of the complete desired object to the very object with this uid.
     Apply { body: Object, uid: String },
@@ -138,7 +141,7 @@ pub struct Held {
 }
 
 /// Why something is not done; one word for machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum HeldReason {
     /// Exists and is not ours.
     Foreign,
@@ -162,8 +165,31 @@ pub enum HeldReason {
     Waiting,
     /// The impact is above what this run may do.
     AboveMaxImpact,
+    /// Fields that are left to another writer, such as the replicas of an autoscaler.
+    Yielded,
     /// Cannot or must not be done (a refused version change, an immutable field).
     Refused,
+}
+
+impl HeldReason {
+    /// Returns the word as it is serialized.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Foreign => "Foreign",
+            Self::OtherOwner => "OtherOwner",
+            Self::Protected => "Protected",
+            Self::Hold => "Hold",
+            Self::DeletionsOff => "DeletionsOff",
+            Self::OverBudget => "OverBudget",
+            Self::EmptySet => "EmptySet",
+            Self::ErrorFindings => "ErrorFindings",
+            Self::NotReadable => "NotReadable",
+            Self::Waiting => "Waiting",
+            Self::AboveMaxImpact => "AboveMaxImpact",
+            Self::Yielded => "Yielded",
+            Self::Refused => "Refused",
+        }
+    }
 }
 
 /// How many of each, for summary lines.

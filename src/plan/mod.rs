@@ -8,7 +8,12 @@
 //! [`ApprovedPlan`] can only be made here.
 
 mod action;
+mod approve;
+mod guards;
 mod outcome;
 
 pub use action::{Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Wave};
+pub use approve::{
+    Approval, ApprovedPlan, Consent, Question, Refusal, approve, approve_children, approve_release,
+};
 pub use outcome::{ActionResult, Failure, FailureKind, Outcome};
