@@ -103,11 +103,7 @@ fn images_and_life() -> Vec<Constraint> {
         repository("image"),
         repository_prefix("imageRepository"),
         at("imagePullSecrets").limit("maxItems", 16),
-        at("imagePullSecrets[]").rule(
-            "has(self.name) && self.name != ''",
-            "no name; write `name:` and the name of a Secret of this namespace",
-        ),
-        at("imagePullSecrets[].name").limit("maxLength", 253),
+        object_name("imagePullSecrets[].name"),
         at("replicas").limit("minimum", 0).limit("maximum", 9).limit("default", 1),
         duration("ttl", "> duration('0s')", "not a life span; write a duration above zero, for example 72h or 1h30m"),
         address("externalAddress"),

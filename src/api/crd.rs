@@ -120,12 +120,29 @@ pub fn all_yaml() -> String {
 /// *Shape*: what the server's schema accepts, without the rules of [`super::cel`]; null is unset; `apiVersion`, `kind`
 /// and `metadata.name` are required; `metadata` has the fields of every Kubernetes object.
 pub fn cluster_schema() -> Value {
-    let mut schema = Definition::Cluster.schema();
+    json_schema(Definition::Cluster)
+}
+
+/// Returns the JSON Schema of a manifest, as [`cluster_schema`] does for a cluster.
+pub fn json_schema(definition: Definition) -> Value {
+    let names = definition.derived().spec;
+    let version = names
+        .versions
+        .into_iter()
+        .next()
+        .map(|version| version.name)
+        .unwrap_or_default();
+    let mut schema = definition.schema();
     schema["properties"]["metadata"] = metadata();
-    schema["required"] = json!(["apiVersion", "kind", "metadata"]);
+    let mut required = vec!["apiVersion", "kind", "metadata"];
+    if definition != Definition::Cluster {
+        required.push("spec");
+    }
+    schema["required"] = json!(required);
     let mut schema = schema::closed(schema);
-    schema["properties"]["apiVersion"] = json!({"type": "string", "const": "k0smotron.io/v1beta1"});
-    schema["properties"]["kind"] = json!({"type": "string", "const": "K0smotronCluster"});
+    schema["properties"]["apiVersion"] = json!({"type": "string", "const": format!("{}/{version}", names.group), "description": "Version of this kind."});
+    schema["properties"]["kind"] =
+        json!({"type": "string", "const": names.names.kind, "description": "This kind."});
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema
 }
@@ -138,8 +155,8 @@ fn metadata() -> Value {
         "type": "object",
         "required": ["name"],
         "properties": {
-            "name": {"type": "string", "description": "Name of the cluster.", "minLength": 1},
-            "namespace": {"type": "string", "description": "Namespace of the cluster."},
+            "name": {"type": "string", "minLength": 1},
+            "namespace": {"type": "string"},
             "labels": words,
             "annotations": words,
             "creationTimestamp": {"type": "string"},

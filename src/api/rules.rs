@@ -252,7 +252,7 @@ pub(super) fn labels(path: &'static str) -> Constraint {
         .limit("maxProperties", 64)
         .rule(
             format!(
-                "self.all(key, key.matches('^({}/)?{NAME}$') && self[key].matches('^({NAME})?$'))",
+                "self.all(key, key.matches('^({}/)?{NAME}$') && self[key].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",
                 subdomain()
             ),
             "not labels; write keys as `prefix/name` or `name`, and values of at most 63 letters, digits, `-`, `_` \

@@ -8,6 +8,7 @@
 mod support;
 
 mod support_answer;
+mod api_rules;
 mod support_program;
 mod support_proxy;
 mod support_servers;

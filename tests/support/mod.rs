@@ -12,6 +12,8 @@
 
 pub mod audit;
 pub mod certificates;
+pub mod crds;
+pub mod generated;
 pub mod kubelet;
 pub mod namespace;
 pub mod namespaced;
