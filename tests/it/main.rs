@@ -7,8 +7,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod support_answer;
+mod api_crds;
 mod api_rules;
+mod support_answer;
 mod support_program;
 mod support_proxy;
 mod support_servers;
