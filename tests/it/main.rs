@@ -12,5 +12,6 @@ mod api_rules;
 mod support_answer;
 mod support_program;
 mod support_proxy;
+mod support_real;
 mod support_servers;
 mod support_watchdog;

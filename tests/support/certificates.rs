@@ -5,7 +5,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 
-/// A certificate authority, with ECDSA P-256 keys.
+/// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub certificate: String,
@@ -32,11 +32,15 @@ fn params(name: &str, organization: Option<&str>, hosts: &[String]) -> Certifica
 }
 
 impl Authority {
+    /// Makes one with an ECDSA P-256 key.
     pub fn new(name: &str) -> Self {
+        Self::with_key(name, KeyPair::generate().expect("the key generator works"))
+    }
+
+    pub fn with_key(name: &str, key: KeyPair) -> Self {
         let mut params = params(name, None, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        let key = KeyPair::generate().expect("the key generator works");
         let certificate = params.self_signed(&key).expect("the key signs").pem();
         Self {
             issuer: Issuer::new(params, key),

@@ -74,10 +74,19 @@ pub async fn connect(
     host: &str,
     port: u16,
 ) -> Result<TlsStream<TcpStream>, String> {
-    let stream = TcpStream::connect((host, port))
+    connect_to(connector, (host, port), host).await
+}
+
+/// Connects to one address and checks that whoever is there proves to be `name`.
+pub async fn connect_to(
+    connector: &TlsConnector,
+    address: impl tokio::net::ToSocketAddrs,
+    name: &str,
+) -> Result<TlsStream<TcpStream>, String> {
+    let stream = TcpStream::connect(address)
         .await
         .map_err(|error| format!("connect: {error}"))?;
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
+    let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
     connector
         .connect(name, stream)
         .await

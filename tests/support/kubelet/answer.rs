@@ -302,8 +302,10 @@ impl Answering {
         let namespace = json!({ "kind": "Namespace", "apiVersion": "v1", "status": { "phase": "Active" },
             "metadata": { "name": "kube-system", "uid": self.uid, "creationTimestamp": "2026-01-01T00:00:00Z" } });
         match (request.uri().path(), caller) {
-            ("/readyz" | "/livez" | "/healthz", _) => text(StatusCode::OK, "ok"),
-            ("/version", _) => {
+            // k0s runs its API server with `--anonymous-auth=false`: that holds for the health paths too.
+            (_, Caller::Anonymous) => refusal(StatusCode::UNAUTHORIZED, "Unauthorized"),
+            ("/readyz" | "/livez" | "/healthz", Caller::Known) => text(StatusCode::OK, "ok"),
+            ("/version", Caller::Known) => {
                 let mut parts = self.version.trim_start_matches('v').split('.');
                 let (major, minor) = (parts.next().unwrap_or("0"), parts.next().unwrap_or("0"));
                 let version = json!({ "major": major, "minor": minor, "gitVersion": format!("{}+k0s", self.version),
@@ -311,7 +313,6 @@ impl Answering {
                     "compiler": "gc", "platform": "linux/amd64" });
                 object(StatusCode::OK, &version)
             }
-            (_, Caller::Anonymous) => refusal(StatusCode::UNAUTHORIZED, "Unauthorized"),
             ("/api/v1/namespaces/kube-system", Caller::Known) => object(StatusCode::OK, &namespace),
             ("/api/v1/namespaces", Caller::Known) => {
                 let list = json!({ "kind": "NamespaceList", "apiVersion": "v1",
