@@ -5,11 +5,17 @@
 //! **Invariant:** pure, and ordered wherever an order can be seen. Secret bytes never enter an [`Object`] that is
 //! observed: see [`redact`].
 
+mod compare;
+mod digest;
 mod kind;
+mod lists;
 mod observed;
 pub mod pointer;
+pub mod quantity;
 mod value;
 
+pub use compare::{Difference, differences, is_applied_by};
+pub use digest::digest;
 pub use kind::{Kind, kinds};
 pub use observed::{Observed, Unreadable};
 pub use value::{Object, ObjectId, ObjectSet};

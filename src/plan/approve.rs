@@ -4,8 +4,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::guards;
-use super::{Action, Held, HeldReason, Impact, Operation, Plan, Wave};
-use crate::api::cluster_parts::DeletionPolicy;
+use super::{Action, Held, HeldReason, Impact, Operation, Plan, Release, Wave};
 use crate::object::ObjectId;
 
 /// A plan that may be executed as it is. Can only be made by the functions of this file.
@@ -68,7 +67,7 @@ pub enum Refusal {
     DataLossNotAllowed { ids: Vec<ObjectId> },
     /// No plan of this room looks like that; a plan that was read from a file may.
     #[error("{id} must not be written that way: {why}")]
-    Unsafe { id: ObjectId, why: String },
+    Unsafe { id: Box<ObjectId>, why: String },
 }
 
 fn list(ids: &[ObjectId]) -> String {
@@ -127,7 +126,7 @@ pub fn approve(plan: Plan, approval: &Approval) -> Result<ApprovedPlan, Refusal>
         .find_map(|action| Some((action, guards::never_by_a_fleet(action)?)))
     {
         return Err(Refusal::Unsafe {
-            id: action.id.clone(),
+            id: Box::new(action.id.clone()),
             why,
         });
     }
@@ -155,11 +154,11 @@ pub fn approve_children(plan: Plan) -> ApprovedPlan {
 
 /// Approves what the operator does for a cluster that is being deleted.
 ///
-/// Never fails. Volumes and keys are only deleted when the cluster's own policy is [`DeletionPolicy::Delete`].
-pub fn approve_release(plan: Plan, policy: DeletionPolicy) -> ApprovedPlan {
-    match policy {
-        DeletionPolicy::Delete => ApprovedPlan { plan },
-        DeletionPolicy::Retain => keep_back(plan, guards::never_while_the_cluster_lives),
+/// Never fails. Volumes and keys are only deleted when the cluster's own policy says so.
+pub fn approve_release(plan: Plan, release: Release) -> ApprovedPlan {
+    match release {
+        Release::Delete => ApprovedPlan { plan },
+        Release::Retain | Release::LetGo => keep_back(plan, guards::never_while_the_cluster_lives),
     }
 }
 

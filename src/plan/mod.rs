@@ -9,11 +9,18 @@
 
 mod action;
 mod approve;
+mod children;
 mod guards;
+mod impact;
 mod outcome;
+mod ownership;
+mod release;
 
 pub use action::{Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Wave};
 pub use approve::{
     Approval, ApprovedPlan, Consent, Question, Refusal, approve, approve_children, approve_release,
 };
+pub use children::children;
 pub use outcome::{ActionResult, Failure, FailureKind, Outcome};
+pub use ownership::{Owner, Ownership, of_child};
+pub use release::{Release, release};

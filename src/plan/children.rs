@@ -1,0 +1,517 @@
+//! The children of one cluster: what render answers against what is there.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::impact::{self, Consequence};
+use super::ownership::{self, Ownership};
+use super::{
+    Action, FieldChange, Held, HeldReason, Impact, Operation, Owner, Plan, Propagation, Wave, guards,
+};
+use crate::api::labels;
+use crate::object::{Difference, Object, ObjectId, Observed, differences, kinds, pointer};
+use crate::pki::{Issue, Issuer, KeyPurpose};
+use crate::render::{Answer, Answers, Desired};
+
+/// Plans what the operator does for one cluster.
+///
+/// *Shape*: waves in the order root keys and pins, certificates, services and configuration, pods, ownership,
+/// deletions; empty ones are left out. Nothing differs: no wave. Never fails, and never takes what is not ours.
+pub fn children(answers: &Answers, observed: &Observed, owner: &Owner) -> Plan {
+    let mut planner = Planner {
+        observed,
+        owner,
+        steps: BTreeMap::new(),
+        held: Vec::new(),
+        unchanged: Vec::new(),
+    };
+    for (id, answer) in answers {
+        match answer {
+            Answer::Want(desired) => planner.want(id, desired),
+            Answer::Drop { why } => planner.drop(id, why),
+            Answer::Keep { waiting_on } => planner.hold(id, HeldReason::Waiting, waiting_on.clone()),
+        }
+    }
+    planner.hold_what_needs_held_objects();
+    planner.finish()
+}
+
+/// When something is done, in the order of the waves.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    RootKeys,
+    Certificates,
+    Surroundings,
+    Pods,
+    /// The pins name the uid under which everything else is found again, so they follow last.
+    Ownership,
+    Deletions,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::RootKeys => "keys",
+            Self::Certificates => "certificates",
+            Self::Surroundings => "services and configuration",
+            Self::Pods => "pods",
+            Self::Ownership => "ownership",
+            Self::Deletions => "deletions",
+        }
+    }
+}
+
+struct Planner<'a> {
+    observed: &'a Observed,
+    owner: &'a Owner,
+    steps: BTreeMap<Step, Vec<Action>>,
+    held: Vec<Held>,
+    unchanged: Vec<ObjectId>,
+}
+
+impl Planner<'_> {
+    fn want(&mut self, id: &ObjectId, desired: &Desired) {
+        let Some(live) = self.observed.objects.get(id) else {
+            if self.observed.is_complete_for(id.kind, &id.namespace) {
+                self.make(id, desired);
+            } else {
+                self.hold(id, HeldReason::NotReadable, self.gap(id));
+            }
+            return;
+        };
+        let ownership = ownership::of_child(live, self.owner);
+        if let Ownership::Foreign(whose) = ownership {
+            self.hold(
+                id,
+                HeldReason::Foreign,
+                format!("it exists and is not ours ({whose}); delete or rename it, or rename the cluster"),
+            );
+            return;
+        }
+        let Some(uid) = live.uid().map(str::to_owned) else {
+            self.hold(id, HeldReason::Waiting, "it has no uid yet".to_owned());
+            return;
+        };
+        if live.text("/metadata/deletionTimestamp").is_some() {
+            self.hold(
+                id,
+                HeldReason::Waiting,
+                "it is being deleted and is made again when it is gone".to_owned(),
+            );
+            return;
+        }
+        let body = match desired {
+            Desired::Object(body) => Some(body),
+            Desired::Key {
+                purpose,
+                secret,
+                issue,
+            } if guards::never_reissued(*purpose).is_none() => {
+                self.reissue(id, uid, *purpose, secret, issue);
+                return;
+            }
+            Desired::Key { .. } | Desired::AsItIs | Desired::Annotated { .. } => None,
+        };
+        match body {
+            Some(body) => self.apply(id, live, uid, body),
+            None => {
+                let no_annotations = BTreeMap::new();
+                let annotations = match desired {
+                    Desired::Annotated { annotations } => annotations,
+                    Desired::Object(_) | Desired::Key { .. } | Desired::AsItIs => &no_annotations,
+                };
+                self.patch(id, live, uid, annotations);
+            }
+        }
+    }
+
+    fn make(&mut self, id: &ObjectId, desired: &Desired) {
+        let (step, operation, needs) = match desired {
+            Desired::Object(body) => {
+                let step = if id.kind == kinds::STATEFUL_SET {
+                    Step::Pods
+                } else {
+                    Step::Surroundings
+                };
+                (step, Operation::Create { body: body.clone() }, Vec::new())
+            }
+            Desired::Key {
+                purpose,
+                secret,
+                issue,
+            } => {
+                let step = if purpose.is_root() {
+                    Step::RootKeys
+                } else {
+                    Step::Certificates
+                };
+                let operation = Operation::Issue {
+                    purpose: *purpose,
+                    secret: secret.clone(),
+                    issue: issue.clone(),
+                };
+                (step, operation, issuer_of(id, issue).into_iter().collect())
+            }
+            Desired::Annotated { .. } | Desired::AsItIs => {
+                self.hold(
+                    id,
+                    HeldReason::Waiting,
+                    "it went away while this was planned; the next pass looks again".to_owned(),
+                );
+                return;
+            }
+        };
+        self.add(
+            step,
+            id,
+            operation,
+            "it does not exist",
+            Consequence::none(),
+            Vec::new(),
+            needs,
+        );
+    }
+
+    fn apply(&mut self, id: &ObjectId, live: &Object, uid: String, body: &Object) {
+        let differences = differences(body, live, labels::OPERATOR_MANAGER);
+        if differences.is_empty() {
+            self.unchanged.push(id.clone());
+            return;
+        }
+        let immutable = impact::immutable(id, &differences);
+        if !immutable.is_empty() {
+            let fields: Vec<String> = immutable
+                .iter()
+                .map(|field| pointer::to_field_path(field))
+                .collect();
+            self.hold(
+                id,
+                HeldReason::Refused,
+                format!("{} cannot change once it exists", fields.join(", ")),
+            );
+            return;
+        }
+        let step = if id.kind == kinds::STATEFUL_SET {
+            Step::Pods
+        } else {
+            Step::Surroundings
+        };
+        let consequence = impact::of_apply(id, live, &differences, &self.observed.objects, self.owner);
+        let reason = differs_in(&differences);
+        let changes = differences
+            .into_iter()
+            .map(|difference| field_change(id, difference))
+            .collect();
+        let body = body.clone();
+        self.add(
+            step,
+            id,
+            Operation::Apply { body, uid },
+            &reason,
+            consequence,
+            changes,
+            Vec::new(),
+        );
+    }
+
+    fn reissue(&mut self, id: &ObjectId, uid: String, purpose: KeyPurpose, secret: &Object, issue: &Issue) {
+        let needs = issuer_of(id, issue).into_iter().collect();
+        let operation = Operation::Reissue {
+            purpose,
+            uid,
+            secret: secret.clone(),
+            issue: issue.clone(),
+        };
+        let consequence = Consequence {
+            impact: Impact::Safe,
+            effects: vec![match purpose {
+                KeyPurpose::Kubeconfig => {
+                    "kubeconfig made anew; copies of the old one work until they expire".to_owned()
+                }
+                KeyPurpose::Ca
+                | KeyPurpose::Proxy
+                | KeyPurpose::Sa
+                | KeyPurpose::Etcd
+                | KeyPurpose::ApiserverEtcdClient
+                | KeyPurpose::EtcdServer
+                | KeyPurpose::EtcdPeer => format!("certificate {} made anew", purpose.suffix()),
+            }],
+        };
+        let reason = "it is to be renewed";
+        self.add(
+            Step::Certificates,
+            id,
+            operation,
+            reason,
+            consequence,
+            Vec::new(),
+            needs,
+        );
+    }
+
+    fn patch(&mut self, id: &ObjectId, live: &Object, uid: String, annotations: &BTreeMap<String, String>) {
+        let mut metadata = ownership::taken_back(live, self.owner).unwrap_or_else(|| json!({}));
+        let is_taken_back = metadata != json!({});
+        let mut changes = Vec::new();
+        for (key, value) in annotations {
+            let old = live.annotation(key);
+            if !old.is_some_and(|old| is_same_text(old, value)) {
+                metadata["annotations"][key] = json!(value);
+                changes.push(FieldChange {
+                    pointer: pointer::push("/metadata/annotations", key),
+                    old: old.map(Value::from),
+                    new: Some(json!(value)),
+                    source: None,
+                });
+            }
+        }
+        if metadata == json!({}) {
+            self.unchanged.push(id.clone());
+            return;
+        }
+        let names_the_owner = changes.iter().any(|change| change.pointer.ends_with("~1pins"))
+            && self.owner.pinned_uid.is_some();
+        let step = if names_the_owner {
+            Step::Ownership
+        } else {
+            Step::RootKeys
+        };
+        let reason = if is_taken_back {
+            "it belongs to this cluster again".to_owned()
+        } else {
+            let keys: Vec<&str> = changes
+                .iter()
+                .filter_map(|change| change.pointer.rsplit('/').next())
+                .collect();
+            format!("its annotations differ: {}", keys.join(", ").replace("~1", "/"))
+        };
+        let operation = Operation::PatchMetadata {
+            uid,
+            resource_version: live.resource_version().map(str::to_owned),
+            metadata,
+        };
+        self.add(
+            step,
+            id,
+            operation,
+            &reason,
+            Consequence::none(),
+            changes,
+            Vec::new(),
+        );
+    }
+
+    fn drop(&mut self, id: &ObjectId, why: &str) {
+        let Some(live) = self.observed.objects.get(id) else {
+            return;
+        };
+        // What is not ours is not wanted either, and none of our business.
+        if ownership::of_child(live, self.owner) != Ownership::Ours
+            || live.text("/metadata/deletionTimestamp").is_some()
+        {
+            return;
+        }
+        if let Some(refusal) = guards::never_deleted(id) {
+            self.hold(id, HeldReason::Refused, refusal);
+            return;
+        }
+        let (Some(uid), Some(resource_version)) = (live.uid(), live.resource_version()) else {
+            self.hold(id, HeldReason::Waiting, "its uid is not known".to_owned());
+            return;
+        };
+        let operation = Operation::Delete {
+            uid: uid.to_owned(),
+            resource_version: resource_version.to_owned(),
+            propagation: Propagation::Background,
+        };
+        let consequence = impact::of_delete(id, live);
+        self.add(
+            Step::Deletions,
+            id,
+            operation,
+            why,
+            consequence,
+            Vec::new(),
+            Vec::new(),
+        );
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the fields of one action, which is built in this one place"
+    )]
+    fn add(
+        &mut self,
+        step: Step,
+        id: &ObjectId,
+        operation: Operation,
+        reason: &str,
+        consequence: Consequence,
+        changes: Vec<FieldChange>,
+        needs: Vec<ObjectId>,
+    ) {
+        self.steps.entry(step).or_default().push(Action {
+            id: id.clone(),
+            operation,
+            impact: consequence.impact,
+            reason: reason.to_owned(),
+            changes,
+            effects: consequence.effects,
+            needs,
+        });
+    }
+
+    fn hold(&mut self, id: &ObjectId, reason: HeldReason, waiting_on: String) {
+        self.held.push(Held {
+            id: id.clone(),
+            reason,
+            waiting_on,
+        });
+    }
+
+    fn gap(&self, id: &ObjectId) -> String {
+        let gap =
+            self.observed.unreadable.iter().find(|gap| {
+                gap.kind == id.kind && (gap.namespace.is_empty() || gap.namespace == id.namespace)
+            });
+        let why = gap.map_or("unknown", |gap| gap.reason.as_str());
+        format!("{} objects could not be read ({why})", id.kind)
+    }
+
+    /// A certificate of a CA that is not ours, or pods with keys, ports or a configuration that are not ours, would be
+    /// a control plane that nobody asked for.
+    fn hold_what_needs_held_objects(&mut self) {
+        let obstacles: Vec<ObjectId> = self
+            .held
+            .iter()
+            .filter(|held| matches!(held.reason, HeldReason::Foreign | HeldReason::NotReadable))
+            .map(|held| held.id.clone())
+            .collect();
+        let mut waiting = Vec::new();
+        for (step, actions) in &mut self.steps {
+            actions.retain(|action| {
+                let obstacle = obstacles.iter().find(|obstacle| match step {
+                    Step::Pods => is_needed_by_pods(obstacle),
+                    Step::Certificates => action.needs.contains(obstacle),
+                    Step::RootKeys | Step::Surroundings | Step::Ownership | Step::Deletions => false,
+                });
+                let Some(obstacle) = obstacle else { return true };
+                waiting.push(Held {
+                    id: action.id.clone(),
+                    reason: HeldReason::Waiting,
+                    waiting_on: format!("it needs {obstacle}, which is held"),
+                });
+                false
+            });
+        }
+        self.held.append(&mut waiting);
+    }
+
+    fn finish(mut self) -> Plan {
+        let writes: Vec<(Step, ObjectId, bool)> = self
+            .steps
+            .iter()
+            .flat_map(|(step, actions)| {
+                actions.iter().map(|action| {
+                    let is_needed = match &action.operation {
+                        Operation::Issue { purpose, .. } | Operation::Reissue { purpose, .. } => {
+                            *purpose != KeyPurpose::Kubeconfig
+                        }
+                        Operation::Create { .. } | Operation::Apply { .. } => is_needed_by_pods(&action.id),
+                        Operation::PatchMetadata { .. } | Operation::Delete { .. } => false,
+                    };
+                    (*step, action.id.clone(), is_needed)
+                })
+            })
+            .collect();
+        for (step, actions) in &mut self.steps {
+            for action in actions {
+                match step {
+                    Step::Certificates => action
+                        .needs
+                        .retain(|need| writes.iter().any(|(_, id, _)| id == need)),
+                    Step::Pods => {
+                        let earlier = writes
+                            .iter()
+                            .filter(|(other, _, is_needed)| other < step && *is_needed);
+                        action.needs = earlier.map(|(_, id, _)| id.clone()).collect();
+                    }
+                    // Whatever still has the old uid must be found by it in the next pass.
+                    Step::Ownership => {
+                        let earlier = writes.iter().filter(|(other, _, _)| other < step);
+                        action.needs = earlier.map(|(_, id, _)| id.clone()).collect();
+                    }
+                    Step::RootKeys | Step::Surroundings | Step::Deletions => {}
+                }
+            }
+        }
+        self.held
+            .sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+        Plan {
+            revision: None,
+            waves: self
+                .steps
+                .into_iter()
+                .filter(|(_, actions)| !actions.is_empty())
+                .map(|(step, actions)| Wave {
+                    name: step.name().to_owned(),
+                    actions,
+                })
+                .collect(),
+            held: self.held,
+            unchanged: self.unchanged,
+        }
+    }
+}
+
+fn is_needed_by_pods(id: &ObjectId) -> bool {
+    [kinds::SECRET, kinds::CONFIG_MAP, kinds::SERVICE].contains(&id.kind)
+}
+
+fn issuer_of(id: &ObjectId, issue: &Issue) -> Option<ObjectId> {
+    match issue {
+        Issue::Leaf { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
+            let Issuer { secret, .. } = issuer;
+            Some(ObjectId::new(kinds::SECRET, &id.namespace, secret))
+        }
+        Issue::Authority { .. } | Issue::KeyPair { .. } => None,
+    }
+}
+
+/// Pins are JSON: how it is written is not what it says.
+fn is_same_text(old: &str, new: &str) -> bool {
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+    old == new || parsed(old).is_some_and(|old| Some(old) == parsed(new))
+}
+
+/// Returns `differs in spec.replicas, spec.template.spec.containers[0].image and 3 more`.
+fn differs_in(differences: &[Difference]) -> String {
+    const SHOWN: usize = 3;
+    let fields: Vec<String> = differences
+        .iter()
+        .take(SHOWN)
+        .map(|difference| pointer::to_field_path(&difference.pointer))
+        .collect();
+    let more = match differences.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("it differs in {}{more}", fields.join(", "))
+}
+
+/// Configuration may hold what users keep secret, so its values do not enter a plan that is shown.
+fn field_change(id: &ObjectId, difference: Difference) -> FieldChange {
+    let holds_secrets = (id.kind == kinds::CONFIG_MAP || id.kind == kinds::SECRET)
+        && !difference.pointer.starts_with("/metadata");
+    let shown = |value: Option<Value>| match value {
+        Some(_) if holds_secrets => Some(json!("(not shown)")),
+        other => other,
+    };
+    FieldChange {
+        pointer: difference.pointer,
+        old: shown(difference.old),
+        new: shown(difference.new),
+        source: None,
+    }
+}
