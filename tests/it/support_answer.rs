@@ -3,7 +3,6 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use k0smotron_fleet::api::crd;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
@@ -13,31 +12,9 @@ use serde_json::{Value, json};
 
 use crate::support::certificates::Authority;
 use crate::support::kubelet::{Answers, Kubelet, Policy};
-use crate::support::{Servers, eventually, ports};
+use crate::support::{Servers, crds, eventually, ports};
 
 const SOON: Duration = Duration::from_secs(30);
-
-async fn install_crds(servers: &Servers) {
-    let apply = [
-        "apply",
-        "--server-side",
-        "--field-manager=test-support",
-        "--force-conflicts",
-        "-f",
-        "-",
-    ];
-    servers
-        .kubectl_with(&servers.kubeconfig(), &apply, &crd::all_yaml())
-        .await
-        .success();
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "crd/k0smotronclusters.k0smotron.io",
-        "--timeout=30s",
-    ];
-    servers.kubectl(&wait).await.success();
-}
 
 async fn create<K>(client: &Client, namespace: &str, object: Value)
 where
@@ -113,9 +90,9 @@ fn base64(text: &str) -> String {
 #[tokio::test]
 async fn two_clusters_answer_with_their_own_authorities_while_their_pods_are_ready() {
     let servers = Servers::shared().await;
-    install_crds(servers).await;
     let namespace = servers.namespace("answer").await;
     let client = servers.client().await;
+    crds::install(&client).await;
     let kubelet = Kubelet::start(client.clone(), Some(&namespace.name), Policy::Ready);
     let _answers = Answers::start(client.clone(), Some(&namespace.name));
     let (host, ports) = (ports::address(), [ports::free(), ports::free()]);

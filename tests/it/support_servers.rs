@@ -1,5 +1,6 @@
 //! The servers, the audit log and the patching kubelet do what the other tests rely on.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -11,7 +12,7 @@ use serde_json::json;
 use crate::support::audit::{self, Counts};
 use crate::support::kubelet::{Kubelet, Policy};
 use crate::support::servers::client_of;
-use crate::support::{Servers, eventually};
+use crate::support::{Options, Servers, eventually, hosting};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -141,6 +142,56 @@ async fn the_audit_log_counts_each_request_once() {
         "counted/",
     );
     assert_eq!(events, []);
+}
+
+#[tokio::test]
+async fn nodes_and_load_balancers_have_the_addresses_that_a_test_gives_them() {
+    let servers = Servers::start(Options {
+        without_controllers: true,
+        ..Options::default()
+    })
+    .await;
+    let client = servers.client().await;
+    for last in [1, 2] {
+        hosting::node(&client, "worker", IpAddr::from([127, 3, 2, last])).await;
+    }
+    hosting::default_storage_class(&client).await;
+    let create = ["create", "service", "loadbalancer", "kmc-berlin-lb", "--tcp=6443"];
+    servers.kubectl(&create).await.success();
+    hosting::load_balancer(&client, "default", "kmc-berlin-lb", IpAddr::from([127, 3, 2, 9])).await;
+    let ask = async |what: &str, path: &str| servers.kubectl(&["get", what, "-o", path]).await.success();
+    assert_eq!(
+        ask("node/worker", "jsonpath={.status.addresses[*].address}").await,
+        "127.3.2.2"
+    );
+    let address = "jsonpath={.status.loadBalancer.ingress[*].ip}";
+    assert_eq!(ask("service/kmc-berlin-lb", address).await, "127.3.2.9");
+    let classes = servers
+        .kubectl(&["get", "storageclass", "--no-headers"])
+        .await
+        .success();
+    assert!(classes.contains("standard (default)"), "{classes}");
+}
+
+#[tokio::test]
+async fn a_killed_api_server_comes_back_with_its_objects() {
+    let servers = Servers::start(Options {
+        without_controllers: true,
+        ..Options::default()
+    })
+    .await;
+    let maps: Api<ConfigMap> = Api::namespaced(servers.client().await, "default");
+    maps.create(&PostParams::default(), &config_map("kept"))
+        .await
+        .unwrap();
+    servers.api_server.kill();
+    maps.get("kept").await.expect_err("nobody answers");
+    servers.api_server.restart();
+    servers.wait_until_ready().await.unwrap();
+    maps.get("kept").await.unwrap();
+    let folder = servers.folder().to_owned();
+    drop(servers);
+    assert!(!folder.exists());
 }
 
 #[tokio::test]

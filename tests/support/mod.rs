@@ -14,6 +14,7 @@ pub mod audit;
 pub mod certificates;
 pub mod crds;
 pub mod generated;
+pub mod hosting;
 pub mod kubelet;
 pub mod namespace;
 pub mod namespaced;

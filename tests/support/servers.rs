@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -257,28 +257,6 @@ impl Servers {
     /// Makes a namespace whose name begins with `hint`; it is deleted when the handle is dropped.
     pub async fn namespace(&self, hint: &str) -> Namespace {
         Namespace::create(self.kubeconfig(), self.client().await, hint).await
-    }
-
-    /// Makes (or replaces the address of) a Node with this internal address.
-    pub async fn node(&self, name: &str, address: Ipv4Addr) {
-        let nodes: Api<Node> = Api::all(self.client().await);
-        let mut node = Node::default();
-        node.metadata.name = Some(name.to_owned());
-        match nodes.create(&PostParams::default(), &node).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            Err(error) => panic!("cannot create Node {name}: {error}"),
-        }
-        let status = json!({ "status": {
-            "addresses": [{ "type": "InternalIP", "address": address.to_string() }],
-            "conditions": [{ "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "",
-                "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z" }],
-        }});
-        let patch = kube::api::Patch::Merge(status);
-        nodes
-            .patch_status(name, &kube::api::PatchParams::default(), &patch)
-            .await
-            .expect("a Node takes a status");
     }
 }
 
