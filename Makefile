@@ -4,9 +4,10 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 tools := $(CARGO_TARGET_DIR)/tools/bin
 export PATH := $(PATH):$(tools)
 
-.PHONY: help servers lint deny tools test
+.PHONY: help demo servers lint deny tools test
 
 help:
+	@echo 'make demo      the main job on real API servers: builds what is missing, then under a minute'
 	@echo 'make servers   build the test servers (etcd, kube-apiserver, ...): once, 5 to 10 minutes'
 	@echo 'make test      everything that a change must pass'
 	@echo 'make lint      format, clippy, documentation, licences: no tests'
@@ -14,6 +15,10 @@ help:
 
 servers:
 	tests/servers/build.sh
+
+demo: servers
+	cargo build --bin k0smotron-fleet --example demo
+	$(CARGO_TARGET_DIR)/debug/examples/demo $(CARGO_TARGET_DIR)/debug/k0smotron-fleet
 
 lint:
 	cargo fmt --check
