@@ -4,7 +4,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::guards;
-use super::{Action, Held, HeldReason, Impact, Operation, Plan, Release, Wave};
+use super::{Action, Held, HeldReason, Impact, Operation, Plan, Wave};
+use crate::api::cluster_parts::DeletionPolicy;
 use crate::object::ObjectId;
 
 /// A plan that may be executed as it is. Can only be made by the functions of this file.
@@ -154,11 +155,11 @@ pub fn approve_children(plan: Plan) -> ApprovedPlan {
 
 /// Approves what the operator does for a cluster that is being deleted.
 ///
-/// Never fails. Volumes and keys are only deleted when the cluster's own policy says so.
-pub fn approve_release(plan: Plan, release: Release) -> ApprovedPlan {
-    match release {
-        Release::Delete => ApprovedPlan { plan },
-        Release::Retain | Release::LetGo => keep_back(plan, guards::never_while_the_cluster_lives),
+/// Never fails. Volumes and keys are only deleted when the cluster's own policy is [`DeletionPolicy::Delete`].
+pub fn approve_release(plan: Plan, policy: DeletionPolicy) -> ApprovedPlan {
+    match policy {
+        DeletionPolicy::Delete => ApprovedPlan { plan },
+        DeletionPolicy::Retain => keep_back(plan, guards::never_while_the_cluster_lives),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::impact::{self, Consequence};
+use super::metadata;
 use super::ownership::{self, Ownership};
 use super::{
     Action, FieldChange, Held, HeldReason, Impact, Operation, Owner, Plan, Propagation, Wave, guards,
@@ -111,18 +112,11 @@ impl Planner<'_> {
                 self.reissue(id, uid, *purpose, secret, issue);
                 return;
             }
-            Desired::Key { .. } | Desired::AsItIs | Desired::Annotated { .. } => None,
+            Desired::Key { .. } | Desired::AsItIs | Desired::Metadata { .. } => None,
         };
         match body {
             Some(body) => self.apply(id, live, uid, body),
-            None => {
-                let no_annotations = BTreeMap::new();
-                let annotations = match desired {
-                    Desired::Annotated { annotations } => annotations,
-                    Desired::Object(_) | Desired::Key { .. } | Desired::AsItIs => &no_annotations,
-                };
-                self.patch(id, live, uid, annotations);
-            }
+            None => self.patch(id, live, uid, desired),
         }
     }
 
@@ -153,7 +147,7 @@ impl Planner<'_> {
                 };
                 (step, operation, issuer_of(id, issue).into_iter().collect())
             }
-            Desired::Annotated { .. } | Desired::AsItIs => {
+            Desired::Metadata { .. } | Desired::AsItIs => {
                 self.hold(
                     id,
                     HeldReason::Waiting,
@@ -250,47 +244,37 @@ impl Planner<'_> {
         );
     }
 
-    fn patch(&mut self, id: &ObjectId, live: &Object, uid: String, annotations: &BTreeMap<String, String>) {
-        let mut metadata = ownership::taken_back(live, self.owner).unwrap_or_else(|| json!({}));
-        let is_taken_back = metadata != json!({});
-        let mut changes = Vec::new();
-        for (key, value) in annotations {
-            let old = live.annotation(key);
-            if !old.is_some_and(|old| is_same_text(old, value)) {
-                metadata["annotations"][key] = json!(value);
-                changes.push(FieldChange {
-                    pointer: pointer::push("/metadata/annotations", key),
-                    old: old.map(Value::from),
-                    new: Some(json!(value)),
-                    source: None,
-                });
+    fn patch(&mut self, id: &ObjectId, live: &Object, uid: String, desired: &Desired) {
+        let patch = match desired {
+            Desired::Metadata { patch } => Some(patch.clone()),
+            Desired::Object(_) | Desired::Key { .. } | Desired::AsItIs => {
+                ownership::taken_back(live, self.owner)
             }
-        }
-        if metadata == json!({}) {
+        };
+        let changes = patch
+            .as_ref()
+            .map(|patch| metadata::changes(patch, live))
+            .unwrap_or_default();
+        let Some(metadata) = patch.filter(|_| !changes.is_empty()) else {
             self.unchanged.push(id.clone());
             return;
-        }
-        let names_the_owner = changes.iter().any(|change| change.pointer.ends_with("~1pins"))
-            && self.owner.pinned_uid.is_some();
-        let step = if names_the_owner {
+        };
+        let names_the_owner = metadata["annotations"].get(labels::PINS).is_some();
+        let step = if names_the_owner && self.owner.pinned_uid.is_some() {
             Step::Ownership
         } else {
             Step::RootKeys
         };
-        let reason = if is_taken_back {
-            "it belongs to this cluster again".to_owned()
-        } else {
-            let keys: Vec<&str> = changes
-                .iter()
-                .filter_map(|change| change.pointer.rsplit('/').next())
-                .collect();
-            format!("its annotations differ: {}", keys.join(", ").replace("~1", "/"))
-        };
+        let fields: Vec<String> = changes
+            .iter()
+            .map(|change| pointer::to_field_path(&change.pointer))
+            .collect();
         let operation = Operation::PatchMetadata {
             uid,
             resource_version: live.resource_version().map(str::to_owned),
             metadata,
         };
+        let reason = format!("it differs in {}", fields.join(", "));
         self.add(
             step,
             id,
@@ -477,12 +461,6 @@ fn issuer_of(id: &ObjectId, issue: &Issue) -> Option<ObjectId> {
         }
         Issue::Authority { .. } | Issue::KeyPair { .. } => None,
     }
-}
-
-/// Pins are JSON: how it is written is not what it says.
-fn is_same_text(old: &str, new: &str) -> bool {
-    let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
-    old == new || parsed(old).is_some_and(|old| Some(old) == parsed(new))
 }
 
 /// Returns `differs in spec.replicas, spec.template.spec.containers[0].image and 3 more`.

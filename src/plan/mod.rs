@@ -12,9 +12,9 @@ mod approve;
 mod children;
 mod guards;
 mod impact;
+mod metadata;
 mod outcome;
 mod ownership;
-mod release;
 
 pub use action::{Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Wave};
 pub use approve::{
@@ -23,4 +23,3 @@ pub use approve::{
 pub use children::children;
 pub use outcome::{ActionResult, Failure, FailureKind, Outcome};
 pub use ownership::{Owner, Ownership, of_child};
-pub use release::{Release, release};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::object::{Object, ObjectId};
 use crate::pki::{Issue, KeyPurpose};
@@ -32,10 +33,11 @@ pub enum Desired {
         secret: Object,
         issue: Issue,
     },
-    /// A Secret of ours that exists and stays as it is, but for these annotations (the pins).
+    /// An object of ours that exists and keeps its content, and whose metadata is to be this (pins, labels, owner).
     ///
-    /// Its data is never part of an apply: a server-side apply without `data` would take the keys away.
-    Annotated { annotations: BTreeMap<String, String> },
+    /// *Shape*: a JSON merge patch of `metadata`; nothing is sent when the live metadata holds it already. A Secret's
+    /// data is never part of an apply: a server-side apply without `data` would take the keys away.
+    Metadata { patch: Value },
     /// Nothing to do: it exists and is right (a key that is neither to be renewed nor annotated).
     AsItIs,
 }
