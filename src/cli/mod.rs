@@ -1,3 +1,86 @@
-//! The command line.
+//! The command line: arguments -> calls of the other rooms -> text on two streams and an exit code.
+//!
+//! **Invariant:** stdout carries the answer and nothing else; it works without colour, without a terminal and in 80
+//! columns. Every failure is printed once, says what to do, and has an exit code of [`exit::Exit`].
+//!
+//! **Invariant:** nothing is decided here. What a plan holds and what is refused comes from the rooms above; a command
+//! reads arguments, calls them, and shows what they return.
 
+use std::ffi::OsString;
+
+use clap::{FromArgMatches as _, error::ErrorKind as UsageError};
+
+pub mod args;
+pub mod commands;
+pub mod error;
+pub mod exit;
+pub mod reference;
+pub mod selector;
 pub mod show;
+pub mod ui;
+
+use args::{CommandLine, Verb};
+use error::{CliError, ErrorKind};
+use exit::Exit;
+use ui::Ui;
+
+/// Runs the program with its arguments, the name of the program first, and returns how it ended.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command_line = match parse(&arguments) {
+        Ok(command_line) => command_line,
+        Err(exit) => return exit,
+    };
+    let mut ui = Ui::new(command_line.global.colour(), command_line.global.verbosity());
+    match run(command_line.verb, &mut ui) {
+        Ok(exit) => exit,
+        Err(error) => {
+            ui.error(&error);
+            error.kind.exit()
+        }
+    }
+}
+
+/// Reads the arguments; prints help, version or what is wrong with them.
+fn parse(arguments: &[OsString]) -> Result<CommandLine, Exit> {
+    let is_plain = arguments.iter().any(|argument| argument == "--no-color");
+    let command = reference::command().color(if is_plain {
+        clap::ColorChoice::Never
+    } else {
+        clap::ColorChoice::Auto
+    });
+    let parsed = command
+        .try_get_matches_from(arguments)
+        .and_then(|matches| CommandLine::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        // Nothing can be done about a stream that is gone.
+        let _ = error.print();
+        match error.kind() {
+            UsageError::DisplayHelp | UsageError::DisplayVersion => Exit::Success,
+            _ => Exit::Error,
+        }
+    })
+}
+
+fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
+    match verb {
+        Verb::Crds(arguments) => commands::crds::run(&arguments, ui),
+        Verb::Install(arguments) => commands::install::run(&arguments, ui),
+        Verb::Explain(arguments) => commands::explain::run(&arguments, ui),
+        Verb::Completion(arguments) => commands::completion::run(&arguments, ui),
+        Verb::Version(arguments) => commands::version::run(&arguments, ui),
+    }
+}
+
+/// Runs what talks to servers on a runtime of its own.
+#[expect(dead_code, reason = "the commands that talk to a hub come next")]
+fn block_on<T>(future: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(ErrorKind::Failed, "cannot start threads").caused_by(&error))?;
+    let result = runtime.block_on(future);
+    // What still waits for a server must not keep the program from ending.
+    runtime.shutdown_background();
+    result
+}

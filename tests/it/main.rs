@@ -9,6 +9,8 @@ mod support;
 
 mod api_crds;
 mod api_rules;
+mod cli;
+mod cli_install;
 mod support_answer;
 mod support_program;
 mod support_proxy;

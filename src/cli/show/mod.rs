@@ -1,3 +1,4 @@
 //! How values are shown: as text for people and as JSON for programs.
 
 pub mod findings;
+pub mod json;

@@ -1,0 +1,243 @@
+//! What can be written on the command line. One file a verb is in `commands/`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::commands;
+use super::ui::{Colour, Verbosity};
+use crate::api::duration::GoDuration;
+
+/// Runs hosted k0s control planes and keeps a fleet of them as files say.
+#[derive(Debug, Parser)]
+#[command(
+    name = "k0smotron-fleet",
+    bin_name = "k0smotron-fleet",
+    version,
+    term_width = 80,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 success, 1 error, 2 changes (--detailed-exitcode), 3 stale plan, 4 refused,\n\
+                  5 partial, 6 invalid input, 130 interrupted."
+)]
+pub struct CommandLine {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Install(commands::install::Arguments),
+    Crds(commands::crds::Arguments),
+    Explain(commands::explain::Arguments),
+    Completion(commands::completion::Arguments),
+    Version(commands::version::Arguments),
+}
+
+/// Flags that every command has.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Global {
+    /// Print without colour, as does the environment variable NO_COLOR
+    #[arg(long, global = true, env = "K0SMOTRON_FLEET_NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
+    pub no_color: bool,
+    /// Say more on stderr; twice: also the requests that are made
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "K0SMOTRON_FLEET_VERBOSE")]
+    pub verbose: u8,
+    /// Say nothing on stderr but warnings, errors and questions
+    #[arg(short, long, global = true, env = "K0SMOTRON_FLEET_QUIET", conflicts_with = "verbose",
+          value_parser = clap::builder::FalseyValueParser::new())]
+    pub quiet: bool,
+}
+
+impl Global {
+    pub fn colour(&self) -> Colour {
+        if self.no_color {
+            Colour::Never
+        } else {
+            Colour::Automatic
+        }
+    }
+
+    pub fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, 0) => Verbosity::Normal,
+            (false, 1) => Verbosity::Verbose,
+            (false, _) => Verbosity::Debug,
+        }
+    }
+}
+
+/// Where the files of the fleet are.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// Directory, file, or `-` for stdin. The fleet is what the nearest `fleet.yaml` upward holds; all of it is
+    /// read, and PATH selects from it [default: .]
+    #[arg(value_name = "PATH")]
+    path: Option<PathBuf>,
+    /// The same as PATH
+    #[arg(short = 'f', long = "file", value_name = "PATH", conflicts_with = "path")]
+    file: Option<PathBuf>,
+}
+
+impl Source {
+    pub fn path(&self) -> PathBuf {
+        self.path
+            .clone()
+            .or_else(|| self.file.clone())
+            .unwrap_or_else(|| PathBuf::from("."))
+    }
+}
+
+/// Which entries of the finished plan to show and do. Nothing that is not named is deleted.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct Selection {
+    /// Only clusters of this namespace (can be repeated)
+    #[arg(
+        short,
+        long = "namespace",
+        value_name = "NAMESPACE",
+        env = "K0SMOTRON_FLEET_NAMESPACE",
+        value_delimiter = ','
+    )]
+    pub namespaces: Vec<String>,
+    /// Only clusters with these labels, for example `tier=prod,site!=lab`
+    #[arg(short = 'l', long, value_name = "SELECTOR", env = "K0SMOTRON_FLEET_SELECTOR", value_parser = super::selector::parse)]
+    pub selector: Option<super::selector::Selector>,
+    /// Only this cluster (can be repeated); the one filter under which deletions are done
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "K0SMOTRON_FLEET_ONLY", value_delimiter = ',', value_parser = cluster_name)]
+    pub only: Vec<ClusterName>,
+}
+
+/// The hub: the cluster in which the control planes run.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Hub")]
+pub struct Hub {
+    /// Kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or the pod's own account]
+    #[arg(long, value_name = "FILE", env = "K0SMOTRON_FLEET_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME", env = "K0SMOTRON_FLEET_CONTEXT")]
+    pub context: Option<String>,
+    /// Longest time that one request may take
+    #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub timeout: Duration,
+    /// Namespace of the ConfigMap that remembers the fleet on this hub
+    #[arg(long, value_name = "NAMESPACE", env = "K0SMOTRON_FLEET_PARENT_NAMESPACE", default_value = crate::cli::args::SYSTEM_NAMESPACE)]
+    pub parent_namespace: String,
+}
+
+/// Namespace of what belongs to the product itself: the controller, and the parents of fleets.
+pub const SYSTEM_NAMESPACE: &str = "k0smotron-fleet";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// One documented document, for programs
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// Format of the answer
+    #[arg(
+        short,
+        long = "output",
+        value_name = "FORMAT",
+        env = "K0SMOTRON_FLEET_OUTPUT",
+        default_value = "text"
+    )]
+    pub output: Format,
+}
+
+/// A cluster as it is named on the command line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClusterName {
+    pub namespace: String,
+    pub name: String,
+}
+
+fn cluster_name(text: &str) -> Result<ClusterName, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(ClusterName {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            })
+        }
+        Some(_) | None => Err("write it as NAMESPACE/NAME".to_owned()),
+    }
+}
+
+/// Reads `30s`, `1m30s`, `500ms`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    match GoDuration(text.to_owned()).to_duration() {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        Some(_) | None => Err("write it like `30s`, `5m` or `1h30m`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn no_dangerous_flag_reads_the_environment() {
+        let command = CommandLine::command();
+        for verb in command.get_subcommands() {
+            for argument in verb.get_arguments() {
+                let Some(long) = argument.get_long() else { continue };
+                let is_dangerous = [
+                    "auto-approve",
+                    "prune",
+                    "first-apply",
+                    "force-conflicts",
+                    "skip-stale",
+                ]
+                .contains(&long)
+                    || long.starts_with("override-")
+                    || (long.starts_with("allow-") && long != "allow-file-sources");
+                assert!(
+                    !is_dangerous || argument.get_env().is_none(),
+                    "--{long} of `{}` can be left over in an environment",
+                    verb.get_name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn help_has_no_full_stops_and_fits_the_imperative() {
+        for verb in CommandLine::command().get_subcommands() {
+            for argument in verb.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(
+                    !help.is_empty() || argument.is_hide_set(),
+                    "{:?} has no help",
+                    argument.get_id()
+                );
+                assert!(!help.ends_with('.'), "{help}");
+            }
+        }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("30").is_err() && duration("0s").is_err());
+    }
+}
