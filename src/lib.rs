@@ -5,6 +5,8 @@
 pub mod api;
 pub mod cli;
 pub mod diagnostic;
+pub mod etcd;
+pub mod k0s;
 pub mod load;
 pub mod object;
 pub mod operator;

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cluster_parts::KeyAlgorithm;
+use super::cluster_parts::{KeyAlgorithm, ServiceType};
 
 /// Decisions that are taken once and then kept.
 ///
@@ -22,6 +22,9 @@ pub struct Pins {
     /// Members of etcd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etcd_members: Option<i32>,
+    /// Type of the Service that ports and address belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_type: Option<ServiceType>,
     /// Port of the Kubernetes API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_port: Option<i32>,

@@ -1,10 +1,16 @@
 //! What keys and certificates a control plane needs: what to issue, what is there, when it is renewed.
 //!
-//! Annotations of live Secrets and a point in time -> [`Issue`]s.
+//! Annotations of live Secrets and a point in time -> [`KeyDecision`]s with the [`Issue`]s to be made.
 //!
 //! **Invariant:** no key bytes. This room says *what* to issue; the bytes are made where they are written. Time is a
-//! parameter.
+//! parameter. A root that exists is never made anew.
 
+mod decide;
+mod facts;
 mod issue;
+mod needs;
 
+pub use decide::{KeyDecision, KeyRefusal, Ownership, Wanted, decide};
+pub use facts::KeyFacts;
 pub use issue::{CertificateUse, Issue, Issuer, KeyPurpose, SubjectAltName};
+pub use needs::{EtcdCertificates, content_digest, issuer, root};

@@ -6,7 +6,8 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Pins;
-use crate::pki::KeyPurpose;
+use crate::api::cluster_parts::ServiceType;
+use crate::pki::{KeyFacts, KeyPurpose};
 
 /// Everything about one cluster that the renderer may depend on.
 ///
@@ -30,14 +31,23 @@ pub struct Facts {
     pub stateful_sets: BTreeMap<String, StatefulSetFacts>,
     /// Addresses of Nodes that a NodePort can be reached at, best first: ExternalDNS, ExternalIP, InternalIP.
     pub node_addresses: Vec<String>,
-    /// Other objects of this cluster that exist, as `Kind/name`: what could be dropped.
-    pub existing: Vec<String>,
+    /// Claims of the etcd members by name.
+    pub volumes: BTreeMap<String, VolumeFacts>,
+    /// Version that runs, as the status says; `None` before the first roll has ended, or when the status was wiped.
+    pub running_version: Option<String>,
+    /// Fingerprint of the cluster CA, as the status says.
+    pub ca_fingerprint: Option<String>,
+    /// Objects that still name the cluster object the pins were made for, when this one is its successor (a restored
+    /// backup, a cluster created again), as `Kind/name`. The pins take over the new uid when none is left.
+    pub left_to_adopt: Vec<String>,
+    /// Kinds whose objects could not all be read. Nothing is decided from absence then.
+    pub unreadable: Vec<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceFacts {
-    pub service_type: String,
+    pub service_type: ServiceType,
     pub cluster_ips: Vec<String>,
     pub api_node_port: Option<i32>,
     pub konnectivity_node_port: Option<i32>,
@@ -50,21 +60,6 @@ pub struct ServiceFacts {
 pub struct LoadBalancerFacts {
     pub hostname: Option<String>,
     pub ip: Option<String>,
-}
-
-/// A Secret with a key or certificate, from its metadata alone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyFacts {
-    pub uid: String,
-    /// Value of the label with the uid of the cluster it was made for.
-    pub cluster_uid: Option<String>,
-    pub fingerprint: Option<String>,
-    pub not_after: Option<String>,
-    /// Fingerprint of the CA that signed it.
-    pub issuer: Option<String>,
-    pub content_digest: Option<String>,
-    pub is_retained: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,6 +77,25 @@ pub struct StatefulSetFacts {
     pub updated_replicas: i32,
     pub current_revision: Option<String>,
     pub update_revision: Option<String>,
+    /// What its claims were made with. A StatefulSet's claim templates are immutable.
+    pub claim: Option<ClaimFacts>,
+}
+
+/// The first claim template of a StatefulSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimFacts {
+    pub size: Option<String>,
+    pub storage_class: Option<String>,
+}
+
+/// A volume claim of an etcd member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeFacts {
+    /// Fingerprint of the CA of the cluster whose data is in it. Written when a cluster goes and its volumes stay.
+    pub ca_fingerprint: Option<String>,
+    pub is_retained: bool,
 }
 
 /// Settings of the operator that change what is rendered.

@@ -7,6 +7,11 @@
 
 mod answer;
 mod facts;
+mod resolved;
 
+pub use crate::pki::KeyFacts;
 pub use answer::{Answer, Answers, Desired, Stalled};
-pub use facts::{Facts, KeyFacts, LoadBalancerFacts, ServiceFacts, Settings, StatefulSetFacts};
+pub use facts::{
+    ClaimFacts, Facts, LoadBalancerFacts, ServiceFacts, Settings, StatefulSetFacts, VolumeFacts,
+};
+pub use resolved::{EtcdPlan, ResolvedCluster};

@@ -1,0 +1,13 @@
+//! What is true of k0s: its versions and how they may follow each other, its images, its configuration document.
+//!
+//! Words of a spec -> [`Version`], an image reference, the configuration a controller is started with.
+//!
+//! **Invariant:** pure. Nothing here knows that control planes run as pods.
+
+mod config;
+mod image;
+mod version;
+
+pub use config::{Forced, configuration, has_node_local_load_balancing};
+pub use image::{DEFAULT_IMAGE, reference, with_repository};
+pub use version::{DEFAULT_VERSION, Refusal, Version, choose};

@@ -1,0 +1,60 @@
+//! A cluster with every default, pin and refusal decided.
+
+use std::collections::BTreeMap;
+
+use crate::api::ClusterSpec;
+use crate::api::Pins;
+use crate::api::cluster_parts::{KeyAlgorithm, ServiceType};
+use crate::api::cluster_status::{Endpoint, HeldStatus};
+use crate::k0s::Version;
+use crate::pki::{KeyDecision, KeyPurpose};
+
+use super::facts::{ServiceFacts, VolumeFacts};
+
+/// Everything [`super::objects`] needs. No default, pin or fact is looked at after this.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedCluster {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    /// Uids that make an object ours: that of the cluster, and the one the pins name when it is another.
+    pub known_uids: Vec<String>,
+    /// The spec as written, for the fields that are passed on as they are.
+    pub spec: ClusterSpec,
+    /// The renderer revision in effect.
+    pub revision: u32,
+    /// The version in effect: the wanted one, or the running one while the wanted one is held.
+    pub version: Version,
+    /// Reference of the k0s image, with tag or digest.
+    pub image: String,
+    pub replicas: i32,
+    pub etcd: EtcdPlan,
+    pub service_type: ServiceType,
+    /// API Services that exist, by type.
+    pub services: BTreeMap<ServiceType, ServiceFacts>,
+    /// Where the control plane is reached; `Err` says what is waited for, as a phrase that follows "waiting for".
+    pub endpoint: Result<Endpoint, String>,
+    pub key_algorithm: KeyAlgorithm,
+    pub keys: BTreeMap<KeyPurpose, KeyDecision>,
+    /// Pins as they are to be stored.
+    pub pins: Pins,
+    pub stored_pins: Option<Pins>,
+    /// Volume claims that exist, by name.
+    pub volumes: BTreeMap<String, VolumeFacts>,
+    pub cluster_domain: String,
+    /// What is not done, and why.
+    pub held: Vec<HeldStatus>,
+}
+
+/// The etcd of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdPlan {
+    /// Reference of the image.
+    pub image: String,
+    /// Members in effect, also while hibernated.
+    pub members: i32,
+    /// Pods: `members`, or none while hibernated.
+    pub replicas: i32,
+    pub volume_size: String,
+    pub storage_class: Option<String>,
+}
