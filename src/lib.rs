@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod compose;
 pub mod diagnostic;
 pub mod etcd;
 pub mod k0s;
@@ -16,3 +17,4 @@ pub mod plan;
 pub mod render;
 pub mod server;
 pub mod telemetry;
+pub mod validate;

@@ -14,6 +14,7 @@ pub mod cluster_status;
 pub mod condition;
 pub mod crd;
 pub mod duration;
+pub mod fleet;
 mod fleet_rules;
 pub mod fleet_sync;
 pub mod join_token;

@@ -129,54 +129,55 @@ codes! {
         rule "Numbers, texts and lists have limits that the API server would enforce as well."
         bad file!(fleet!("  maxDeletions: {percent: 120}\n")),
         good file!(fleet!("  maxDeletions: {percent: 20}\n"));
-    WrongForm "FLT0107" Error "text of the wrong form"
-        rule "Some texts have a form, for example durations: `1h30m`."
-        bad file!(cluster!("spec:\n  ttl: 2 days\n")),
-        good file!(cluster!("spec:\n  ttl: 48h\n"));
-    Missing "FLT0108" Error "required field missing"
+    Missing "FLT0107" Error "required field missing"
         rule "Fields without a sensible default must be written."
         bad file!(cluster!("spec:\n  ingress: {apiHost: api.example.com}\n")),
         good file!(cluster!("spec:\n  ingress: {apiHost: api.example.com, konnectivityHost: kn.example.com}\n"));
-    RuleBroken "FLT0109" Error "rule of the cluster kind broken"
+    RuleBroken "FLT0108" Error "rule of the cluster kind broken"
         rule "The rules of the CRD are evaluated here as the API server would, with its words."
         bad file!(cluster!("spec:\n  service: {type: LoadBalancer, apiPort: 7443, konnectivityPort: 7443}\n")),
         good file!(cluster!("spec:\n  service: {type: LoadBalancer, apiPort: 7443, konnectivityPort: 7444}\n"));
-    NotSupportedYet "FLT0110" Error "kind not supported yet"
+    NotSupportedYet "FLT0109" Error "kind not supported yet"
         rule "Kinds that belong to a fleet but that this version cannot read are errors: passing over them would give \
               other clusters than the files say."
         bad file!("apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterSet\nmetadata: {name: stores}\n"),
         good file!(cluster!("spec: null\n"));
-    OtherKind "FLT0111" Warning "kind left alone"
+    OtherKind "FLT0110" Warning "kind left alone"
         rule "Objects of other kinds are not applied; it is said once for each kind."
         bad file!("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n"),
         good file!(cluster!("spec: null\n"));
-    NotForFiles "FLT0112" Error "field that files do not set"
+    NotForFiles "FLT0111" Error "field that files do not set"
         rule "Files say what is wanted. What the server or the operator writes (status, uid, owner references) does \
               not belong into them."
         bad file!(cluster!("status: {ready: 1/1}\n")),
         good file!(cluster!("spec: null\n"));
-    WrongName "FLT0113" Error "name not allowed"
+    WrongName "FLT0112" Error "name not allowed"
         rule "Names are lower-case letters, digits and `-`, begin with a letter or digit and end with one; cluster \
               names have at most 40 characters, because names of generated objects are made from them."
         bad file!(cluster!("{name: Edge_Berlin, namespace: tenant-7}", "")),
         good file!(cluster!("{name: edge-berlin, namespace: tenant-7}", ""));
-    NoNamespace "FLT0114" Error "namespace missing"
+    NoNamespace "FLT0113" Error "namespace missing"
         rule "Every cluster says its namespace. There is no default: the same file must mean the same cluster for \
               everybody, whatever the current context is."
         bad file!(cluster!("{name: edge-berlin}", "")),
         good file!(cluster!("{name: edge-berlin, namespace: tenant-7}", ""));
-    ReservedKey "FLT0115" Error "label or annotation that this tool writes itself"
+    ReservedKey "FLT0114" Error "label or annotation that this tool writes itself"
         rule "Keys of fleet.k0smotron.io say which fleet an object belongs to. Files may set `protect` and `hold`."
         bad file!(cluster!("{name: a, namespace: b, labels: {fleet.k0smotron.io/id: other}}", "")),
         good file!(cluster!("{name: a, namespace: b, annotations: {fleet.k0smotron.io/protect: \"true\"}}", ""));
-    WrongLabel "FLT0116" Error "label or annotation of the wrong form"
+    WrongLabel "FLT0115" Error "label or annotation of the wrong form"
         rule "Label values have at most 63 letters, digits, `-`, `_`, `.`; keys may have a domain and `/` in front."
         bad file!(cluster!("{name: a, namespace: b, labels: {team: \"web & shop\"}}", "")),
         good file!(cluster!("{name: a, namespace: b, labels: {team: web-shop}}", ""));
-    NotReadable "FLT0117" Error "value that cannot be read"
-        rule "Values of Kubernetes types (quantities, ports, selectors) have their own forms."
-        bad file!(cluster!("spec:\n  resources: {limits: [1]}\n")),
-        good file!(cluster!("spec:\n  resources: {limits: {cpu: 500m}}\n"));
+    NotAmount "FLT0116" Error "amount that cannot be read"
+        rule "Amounts of processors, memory and storage are numbers with a unit of Kubernetes: `500m`, `512Mi`, `10Gi`."
+        bad file!(cluster!("spec:\n  resources: {limits: {memory: 2GB}}\n")),
+        good file!(cluster!("spec:\n  resources: {limits: {memory: 2Gi}}\n"));
+    NotReadable "FLT0199" Error "document that cannot be read"
+        rule "What the rules above let through must be readable as a whole. This code means that a rule is missing \
+              above; please report it."
+        bad Example::Told("a value that the schema accepts and the program cannot read"),
+        good Example::Told("the same without that value");
     Syntax "FLT0201" Error "not YAML"
         rule "Files are YAML 1.2 or JSON. A broken document hides no other: all are read and reported."
         bad file!(cluster!("spec:\n  version: v1.36.3: k0s\n")),

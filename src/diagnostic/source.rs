@@ -1,7 +1,5 @@
 //! The files of a fleet as text, and places in them.
 
-use std::collections::BTreeSet;
-
 use super::{Code, Finding, Findings};
 
 /// Largest file that is read. A cluster is about 1 KiB; 1 MiB holds a thousand, and bounds what one file can cost.
@@ -315,10 +313,14 @@ impl SourceTree {
         }
     }
 
+    /// Tells whether a file of this path is in the tree.
+    pub fn has(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file.path == path)
+    }
+
     /// Tells whether anything is there that was asked for.
     pub fn selects_anything(&self) -> bool {
-        let paths: BTreeSet<&str> = self.files.iter().map(|file| file.path.as_str()).collect();
-        paths.into_iter().any(|path| self.selects(path))
+        self.files.iter().any(|file| self.selects(&file.path))
     }
 }
 

@@ -1,0 +1,268 @@
+//! What clusters of one fleet may not share: identity, generated objects, node ports, host names, databases.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Cluster;
+use super::cluster::Candidate;
+use crate::api::cluster_parts::{ServiceType, StorageType};
+use crate::api::fleet::Fleet;
+use crate::api::names;
+use crate::diagnostic::{Code, Finding, Findings, Span, quote};
+
+type Identity = (String, String);
+
+/// Something that only one cluster can have.
+struct Claim {
+    /// What is unique, with the scope in which it is.
+    key: String,
+    /// The same for people.
+    shown: String,
+    /// Where it was asked for.
+    pointer: &'static str,
+}
+
+/// Returns the clusters that are right also beside each other, and the identities of those that are not.
+pub(super) fn check(
+    candidates: Vec<Candidate>,
+    fleet: Option<&Fleet>,
+    findings: &mut Findings,
+) -> (Vec<Cluster>, BTreeSet<Identity>) {
+    let mut rejected = same_clusters(&candidates, findings);
+    let broken = candidates.iter().filter(|candidate| candidate.cluster.is_none());
+    rejected.extend(broken.filter_map(|candidate| candidate.identity.clone()));
+    let clusters: Vec<Cluster> = candidates
+        .into_iter()
+        .filter_map(|candidate| candidate.cluster)
+        .collect();
+    let alone: Vec<&Cluster> = clusters
+        .iter()
+        .filter(|cluster| !rejected.contains(&identity(cluster)))
+        .collect();
+    let mut wrong = BTreeSet::new();
+    if let Some(fleet) = fleet {
+        outside(&alone, fleet, &mut wrong, findings);
+    }
+    for (code, claims) in [
+        (Code::SameObject, objects as fn(&Cluster) -> Vec<Claim>),
+        (Code::SameNodePort, node_ports),
+        (Code::SameHost, hosts),
+        (Code::SameDataSource, data_sources),
+    ] {
+        claimed_once(&alone, code, claims, &mut wrong, findings);
+    }
+    rejected.extend(wrong);
+    let right = clusters
+        .into_iter()
+        .filter(|cluster| !rejected.contains(&identity(cluster)))
+        .collect();
+    (right, rejected)
+}
+
+fn identity(cluster: &Cluster) -> Identity {
+    (cluster.namespace.clone(), cluster.name.clone())
+}
+
+fn title(cluster: &Cluster) -> String {
+    format!("`{}/{}`", cluster.namespace, cluster.name)
+}
+
+/// Finds clusters that are written twice, also when one of them is wrong otherwise.
+fn same_clusters(candidates: &[Candidate], findings: &mut Findings) -> BTreeSet<Identity> {
+    let mut first: BTreeMap<&Identity, Span> = BTreeMap::new();
+    let mut twice = BTreeSet::new();
+    for candidate in candidates {
+        let Some(identity) = &candidate.identity else {
+            continue;
+        };
+        let Some(&earlier) = first.get(identity) else {
+            first.insert(identity, candidate.place);
+            continue;
+        };
+        let shown = quote(&format!("{}/{}", identity.0, identity.1));
+        findings.push(
+            Finding::new(Code::SameCluster, format!("the cluster {shown} is written twice"))
+                .primary(candidate.place, "written again here")
+                .secondary(earlier, "first written here")
+                .hint("remove one, or give it another name or namespace"),
+        );
+        twice.insert(identity.clone());
+    }
+    twice
+}
+
+fn outside(clusters: &[&Cluster], fleet: &Fleet, wrong: &mut BTreeSet<Identity>, findings: &mut Findings) {
+    for cluster in clusters
+        .iter()
+        .filter(|cluster| !fleet.spec.allows_namespace(&cluster.namespace))
+    {
+        let message = format!(
+            "the fleet `{}` may not use the namespace `{}`",
+            fleet.name, cluster.namespace
+        );
+        findings.push(
+            Finding::new(Code::NamespaceNotAllowed, message)
+                .primary(place(cluster, "/metadata/namespace"), "")
+                .hint("add it to `spec.namespaces.allow` of the Fleet, or use another"),
+        );
+        wrong.insert(identity(cluster));
+    }
+}
+
+/// Finds what is claimed twice. The later claim is the primary place; both clusters are wrong.
+fn claimed_once(
+    clusters: &[&Cluster],
+    code: Code,
+    claims: fn(&Cluster) -> Vec<Claim>,
+    wrong: &mut BTreeSet<Identity>,
+    findings: &mut Findings,
+) {
+    let mut first: BTreeMap<String, (&Cluster, &'static str)> = BTreeMap::new();
+    for &cluster in clusters {
+        let mut reported = BTreeSet::new();
+        for Claim { key, shown, pointer } in claims(cluster) {
+            let Some(&(other, other_pointer)) = first.get(&key) else {
+                first.insert(key, (cluster, pointer));
+                continue;
+            };
+            wrong.extend([identity(cluster), identity(other)]);
+            // Two clusters that share one generated object share several; one finding for each pair says enough.
+            if code == Code::SameObject && !reported.insert(identity(other)) {
+                continue;
+            }
+            let (message, hint) = if code == Code::SameObject {
+                let both = format!("{} and {}", title(other), title(cluster));
+                (
+                    format!("{both} would both make the {shown}"),
+                    "give one of them another name",
+                )
+            } else if identity(other) == identity(cluster) {
+                (
+                    format!("{shown} is used twice by {}", title(cluster)),
+                    "change one of them",
+                )
+            } else {
+                (
+                    format!("{shown} is used by {} and {}", title(other), title(cluster)),
+                    "change one of them",
+                )
+            };
+            findings.push(
+                Finding::new(code, message)
+                    .primary(place(cluster, pointer), "used again here")
+                    .secondary(place(other, other_pointer), "first used here")
+                    .hint(hint),
+            );
+        }
+    }
+}
+
+fn place(cluster: &Cluster, pointer: &str) -> Span {
+    cluster.document.root.nearest_place(pointer).value
+}
+
+/// Generated objects, as far as two clusters of one namespace can make the same.
+fn objects(cluster: &Cluster) -> Vec<Claim> {
+    let name = cluster.name.as_str();
+    let service_type = cluster
+        .spec
+        .service
+        .as_ref()
+        .and_then(|service| service.service_type);
+    let service = match service_type.unwrap_or(ServiceType::NodePort) {
+        ServiceType::NodePort => names::service_node_port(name),
+        ServiceType::LoadBalancer => names::service_load_balancer(name),
+        ServiceType::ClusterIp => names::control_plane(name),
+    };
+    let mut objects = vec![("StatefulSet", names::control_plane(name)), ("Service", service)];
+    let storage = cluster
+        .spec
+        .storage
+        .as_ref()
+        .and_then(|storage| storage.storage_type);
+    match storage.unwrap_or(StorageType::Etcd) {
+        StorageType::Etcd => {
+            objects.extend([("StatefulSet", names::etcd(name)), ("Service", names::etcd(name))]);
+        }
+        StorageType::Kine | StorageType::Nats => {}
+    }
+    objects.extend([("Secret", names::kubeconfig(name)), ("Secret", names::pins(name))]);
+    let purposes = [
+        "ca",
+        "sa",
+        "proxy",
+        "etcd",
+        "apiserver-etcd-client",
+        "etcd-server",
+        "etcd-peer",
+    ];
+    objects.extend(purposes.map(|purpose| ("Secret", names::key(name, purpose))));
+    let claim = |(kind, object): (&str, String)| Claim {
+        key: format!("{}/{kind}/{object}", cluster.namespace),
+        shown: format!("{kind} `{object}`"),
+        pointer: "/metadata/name",
+    };
+    objects.into_iter().map(claim).collect()
+}
+
+/// Node ports belong to the whole hosting cluster.
+fn node_ports(cluster: &Cluster) -> Vec<Claim> {
+    let Some(service) = &cluster.spec.service else {
+        return Vec::new();
+    };
+    if service.service_type.unwrap_or(ServiceType::NodePort) != ServiceType::NodePort {
+        return Vec::new();
+    }
+    let ports = [
+        (service.api_port, "/spec/service/apiPort"),
+        (service.konnectivity_port, "/spec/service/konnectivityPort"),
+    ];
+    let claim = |(port, pointer): (Option<i32>, _)| {
+        port.map(|port| Claim {
+            key: port.to_string(),
+            shown: format!("the node port {port}"),
+            pointer,
+        })
+    };
+    ports.into_iter().filter_map(claim).collect()
+}
+
+/// Host names lead to one place, whatever the namespace.
+fn hosts(cluster: &Cluster) -> Vec<Claim> {
+    let ingress = cluster.spec.ingress.iter().flat_map(|ingress| {
+        [
+            (&ingress.api_host, "/spec/ingress/apiHost"),
+            (&ingress.konnectivity_host, "/spec/ingress/konnectivityHost"),
+        ]
+    });
+    let gateway = cluster.spec.gateway.iter().flat_map(|gateway| {
+        [
+            (&gateway.api_host, "/spec/gateway/apiHost"),
+            (&gateway.konnectivity_host, "/spec/gateway/konnectivityHost"),
+        ]
+    });
+    let claim = |(host, pointer): (&String, _)| Claim {
+        key: host.to_ascii_lowercase(),
+        shown: format!("the host name {}", quote(host)),
+        pointer,
+    };
+    ingress.chain(gateway).map(claim).collect()
+}
+
+/// The Secret with the address of a kine database, and the key in it.
+fn data_sources(cluster: &Cluster) -> Vec<Claim> {
+    let kine = cluster
+        .spec
+        .storage
+        .as_ref()
+        .and_then(|storage| storage.kine.as_ref());
+    let Some(kine) = kine else { return Vec::new() };
+    let Some(secret) = &kine.data_source_secret_name else {
+        return Vec::new();
+    };
+    let key = kine.data_source_secret_key.as_deref().unwrap_or_default();
+    vec![Claim {
+        key: format!("{}/{secret}/{key}", cluster.namespace),
+        shown: format!("the data source {}", quote(secret)),
+        pointer: "/spec/storage/kine/dataSourceSecretName",
+    }]
+}

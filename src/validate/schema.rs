@@ -1,0 +1,289 @@
+//! JSON Schemas of the kinds, and their verdicts in words.
+
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::api::{crd, fleet};
+use crate::diagnostic::{Code, Finding, Findings, nearest, quote};
+use crate::object::pointer;
+use crate::parse::{Data, Node, Place};
+
+/// Most findings of one document by its schema.
+const FINDINGS_MAX: usize = 50;
+
+/// The schema of a spec, compiled once a process: compiling takes far longer than a verdict.
+pub(super) struct Schema {
+    schema: LazyLock<Value>,
+    validator: LazyLock<Validator>,
+}
+
+pub(super) static CLUSTER: Schema = Schema {
+    schema: LazyLock::new(|| crd::cluster_schema()["properties"]["spec"].take()),
+    validator: LazyLock::new(|| compile(&CLUSTER.schema)),
+};
+
+pub(super) static FLEET: Schema = Schema {
+    schema: LazyLock::new(fleet::spec_schema),
+    validator: LazyLock::new(|| compile(&FLEET.schema)),
+};
+
+fn compile(schema: &Value) -> Validator {
+    jsonschema::validator_for(schema)
+        .expect("our own schemas are valid, as every test that reads a file shows")
+}
+
+/// Reads the spec as its type, after the schema found nothing. What only the type knows is a finding.
+pub(super) fn read<T: DeserializeOwned>(root: &Node, findings: &mut Findings) -> Option<T> {
+    let spec = root
+        .get("spec")
+        .filter(|spec| !spec.is_null())
+        .map_or_else(|| json!({}), Node::to_json);
+    match serde_json::from_value(spec) {
+        Ok(spec) => Some(spec),
+        Err(error) => {
+            let message = format!("`spec` cannot be read: {error}");
+            findings.push(
+                Finding::new(Code::NotReadable, message).primary(root.nearest_place("/spec").name(), ""),
+            );
+            None
+        }
+    }
+}
+
+impl Schema {
+    /// Checks `spec`. Findings point at keys and values of the document.
+    pub fn check(&self, root: &Node, findings: &mut Findings) {
+        let Some(spec) = root.get("spec") else { return };
+        let value = spec.to_json();
+        for error in self.validator.iter_errors(&value).take(FINDINGS_MAX) {
+            let pointer = format!("/spec{}", error.instance_path());
+            let rule = error.schema_path().as_str();
+            let parent = rule.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let [rule, parent] = [rule, parent].map(|at| self.schema.pointer(at).unwrap_or(&Value::Null));
+            findings.extend(self.explain(root, &pointer, error.kind(), rule, parent));
+        }
+    }
+
+    /// Turns one verdict into findings. `rule` is the value of the keyword in the schema, `parent` what holds it.
+    fn explain(
+        &self,
+        root: &Node,
+        pointer: &str,
+        kind: &ValidationErrorKind,
+        rule: &Value,
+        parent: &Value,
+    ) -> Vec<Finding> {
+        let Some((node, place)) = root.find(pointer) else {
+            return Vec::new();
+        };
+        let path = pointer::to_field_path(pointer);
+        let found = scalar(node)
+            .map(|found| format!(", not {found}"))
+            .unwrap_or_default();
+        let at_value = |code: Code, message: String| Finding::new(code, message).primary(place.value, "");
+        let range = |words: String| vec![at_value(Code::OutOfRange, format!("`{path}` must {words}"))];
+        match kind {
+            ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
+                .iter()
+                .map(|key| self.unknown(root, pointer, key, place, parent))
+                .collect(),
+            ValidationErrorKind::Type { .. } => {
+                vec![wrong_type(pointer, node, place, &names(rule))]
+            }
+            ValidationErrorKind::Enum { .. } => {
+                let allowed = names(rule);
+                let finding = at_value(Code::NotAllowed, format!("`{path}` cannot be {}", shown(node)));
+                let near = node
+                    .text()
+                    .and_then(|word| nearest(word, allowed.iter().copied()));
+                vec![finding.hint(match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("write {}", one_of(&allowed)),
+                })]
+            }
+            ValidationErrorKind::Required { property } => {
+                let name = property.as_str().unwrap_or_default();
+                vec![
+                    Finding::new(Code::Missing, format!("`{name}` is missing in `{path}`"))
+                        .primary(place.name(), "in this mapping")
+                        .hint(format!("add `{name}:`")),
+                ]
+            }
+            ValidationErrorKind::Minimum { limit } => range(format!("be at least {limit}{found}")),
+            ValidationErrorKind::Maximum { limit } => range(format!("be at most {limit}{found}")),
+            ValidationErrorKind::ExclusiveMinimum { limit } => range(format!("be more than {limit}{found}")),
+            ValidationErrorKind::ExclusiveMaximum { limit } => range(format!("be less than {limit}{found}")),
+            ValidationErrorKind::MinLength { limit: 1 }
+            | ValidationErrorKind::MinItems { limit: 1 }
+            | ValidationErrorKind::MinProperties { limit: 1 } => range("not be empty".to_owned()),
+            ValidationErrorKind::MinLength { limit } => range(format!("have at least {limit} characters")),
+            ValidationErrorKind::MaxLength { limit } => range(format!("have at most {limit} characters")),
+            ValidationErrorKind::MinItems { limit } | ValidationErrorKind::MinProperties { limit } => {
+                range(format!("have at least {limit} entries"))
+            }
+            ValidationErrorKind::MaxItems { limit } | ValidationErrorKind::MaxProperties { limit } => {
+                range(format!("have at most {limit} entries"))
+            }
+            ValidationErrorKind::UniqueItems => range("not have the same entry twice".to_owned()),
+            // Keywords our schemas do not use (forms of texts are rules, not patterns); should one come, it gives a finding, if a plain one.
+            _ => vec![at_value(
+                Code::NotReadable,
+                format!("`{path}` cannot be {}", shown(node)),
+            )],
+        }
+    }
+
+    fn unknown(&self, root: &Node, pointer: &str, key: &str, mapping: Place, parent: &Value) -> Finding {
+        let place = root.nearest_place(&pointer::push(pointer, key)).name();
+        let known = parent.get("properties").and_then(Value::as_object);
+        let known = known.into_iter().flatten().map(|(name, _)| name.as_str());
+        let finding = Finding::new(Code::UnknownField, format!("unknown field {}", quote(key)))
+            .primary(
+                place,
+                format!("not a field of `{}`", pointer::to_field_path(pointer)),
+            )
+            .hints(self.suggestion(key, known));
+        match mapping.key {
+            Some(span) => finding.secondary(span, "in this mapping"),
+            None => finding,
+        }
+    }
+
+    /// Returns what an unknown field may have meant: a near name, or the same name at its right place.
+    pub fn suggestion<'a>(&self, key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        let known: Vec<&str> = known.into_iter().collect();
+        if let Some(near) = nearest(key, known.iter().copied()) {
+            return Some(format!("did you mean `{near}`?"));
+        }
+        let mut places = Vec::new();
+        places_of(&self.schema, "spec", key, &mut places);
+        if let [place] = places.as_slice() {
+            return Some(format!("`{key}` is a field of `{place}`"));
+        }
+        let is_short = !known.is_empty() && known.len() <= 8;
+        is_short.then(|| format!("its fields are {}", quoted(&known).join(", ")))
+    }
+}
+
+/// Finds the mappings that have a field of this name. Not searched deeper than the parts of this API: a field of a
+/// Kubernetes type far inside is hardly what was meant.
+fn places_of(schema: &Value, path: &str, key: &str, places: &mut Vec<String>) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return;
+    };
+    if properties.contains_key(key) {
+        places.push(path.to_owned());
+    }
+    if path.matches('.').count() < 2 {
+        for (name, property) in properties {
+            places_of(property, &format!("{path}.{name}"), key, places);
+        }
+    }
+}
+
+/// The words of a keyword that takes one or several; null is never written, so it is never a choice.
+fn names(rule: &Value) -> Vec<&str> {
+    match rule {
+        Value::String(name) => vec![name.as_str()],
+        Value::Array(names) => names
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|name| *name != "null")
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
+    }
+}
+
+/// Says what type was found and what was expected, and how to write it.
+pub(super) fn wrong_type(pointer: &str, node: &Node, place: Place, expected: &[&str]) -> Finding {
+    let words: Vec<&str> = expected.iter().map(|name| type_words(name)).collect();
+    let found = match &node.data {
+        Data::Null => "nothing",
+        Data::Bool(_) => "a boolean",
+        Data::Number(number) if number.is_i64() => "a whole number",
+        Data::Number(_) => "a number",
+        Data::Text(_) => "text",
+        Data::Sequence(_) => "a list",
+        Data::Mapping(_) => "a mapping",
+    };
+    let expects = |name: &str| expected.contains(&name);
+    let hint = match &node.data {
+        Data::Bool(_) | Data::Number(_) if expects("string") => Some("put it in quotes".to_owned()),
+        Data::Text(text) if expects("integer") && text.parse::<i64>().is_ok() => {
+            Some(format!("write {text} without quotes"))
+        }
+        Data::Text(text) if expects("boolean") => boolean_hint(text),
+        Data::Bool(_) | Data::Number(_) | Data::Text(_) if expects("array") => {
+            Some("write a list: `[...]`, or one entry a line that begins with `- `".to_owned())
+        }
+        Data::Mapping(_) if expects("array") => Some("begin each entry of the list with `- `".to_owned()),
+        Data::Sequence(_) if expects("object") => {
+            Some("write `key: value` without `- ` and brackets".to_owned())
+        }
+        Data::Null
+        | Data::Bool(_)
+        | Data::Number(_)
+        | Data::Text(_)
+        | Data::Sequence(_)
+        | Data::Mapping(_) => None,
+    };
+    let message = format!(
+        "`{}` must be {}",
+        pointer::to_field_path(pointer),
+        words.join(" or ")
+    );
+    Finding::new(Code::WrongType, message)
+        .primary(place.value, format!("this is {found}"))
+        .hints(hint)
+}
+
+fn boolean_hint(text: &str) -> Option<String> {
+    let value = match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "y" => "true",
+        "false" | "no" | "off" | "n" => "false",
+        _ => return None,
+    };
+    Some(format!("write {value} without quotes"))
+}
+
+fn type_words(name: &str) -> &str {
+    match name {
+        "string" => "text",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "boolean" => "true or false",
+        "array" => "a list",
+        "object" => "a mapping",
+        other => other,
+    }
+}
+
+fn scalar(node: &Node) -> Option<String> {
+    match &node.data {
+        Data::Number(number) => Some(number.to_string()),
+        Data::Bool(value) => Some(value.to_string()),
+        Data::Text(text) => Some(quote(text)),
+        Data::Null | Data::Sequence(_) | Data::Mapping(_) => None,
+    }
+}
+
+fn shown(node: &Node) -> String {
+    scalar(node).unwrap_or_else(|| "this".to_owned())
+}
+
+fn one_of(words: &[&str]) -> String {
+    let quoted = quoted(words);
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+fn quoted(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| format!("`{word}`")).collect()
+}
