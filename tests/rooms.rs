@@ -33,7 +33,8 @@ const ROOMS: &[(&str, &[Touch])] = &[
     ("k0s", &[]),
     ("etcd", &[]),
     // files -> desired clusters
-    ("load", &[Files, Network]),
+    // the clock only for the deadline of a fetch
+    ("load", &[Files, Network, Clock]),
     ("parse", &[]),
     ("validate", &[]),
     ("compose", &[]),
