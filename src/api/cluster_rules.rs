@@ -19,10 +19,14 @@ pub(super) fn constraints() -> Vec<Constraint> {
 fn across_fields() -> Constraint {
     let storage = |root| value_or(root, "storage.type", "'etcd'");
     let kine_secret = |root| value_or(root, "storage.kine.dataSourceSecretName", "''");
-    let (etcd_size, old_etcd_size) = (
-        "self.storage.etcd.persistence.size",
-        "oldSelf.storage.etcd.persistence.size",
-    );
+    let grows = |path: &str| {
+        format!(
+            "!({} && {}) || !quantity(string(self.{path})).isLessThan(quantity(string(oldSelf.{path})))",
+            written("self", path),
+            written("oldSelf", path),
+        )
+    };
+    const GROWS: &str = "a volume cannot shrink; write the old size or more";
     at("")
         .rule_for("ingress", "!(has(self.ingress) && has(self.gateway))", "not together with `gateway`; write one of them")
         .rule_for(
@@ -61,15 +65,8 @@ fn across_fields() -> Constraint {
             format!("{} != 'kine' || {} == {}", storage("oldSelf"), kine_secret("self"), kine_secret("oldSelf")),
             "cannot be changed; the data would stay behind. Write the old name, or make a new cluster",
         )
-        .rule_for(
-            "storage.etcd.persistence.size",
-            format!(
-                "!({} && {}) || !quantity(string({etcd_size})).isLessThan(quantity(string({old_etcd_size})))",
-                written("self", "storage.etcd.persistence.size"),
-                written("oldSelf", "storage.etcd.persistence.size"),
-            ),
-            "a volume cannot shrink; write the old size or more",
-        )
+        .rule_for("storage.etcd.persistence.size", grows("storage.etcd.persistence.size"), GROWS)
+        .rule_for("storage.nats.persistence.size", grows("storage.nats.persistence.size"), GROWS)
         .rule_for(
             "certificateRefs",
             "(has(self.certificateRefs) ? self.certificateRefs.size() : 0) == \

@@ -73,6 +73,9 @@ pub(super) fn make_structural(schema: &mut Value) {
     const KNOWN_FORMATS: [&str; 5] = ["int32", "int64", "double", "byte", "date-time"];
     walk(schema, &mut |node| {
         node.remove("nullable");
+        if let Some(Value::Array(words)) = node.get_mut("enum") {
+            words.retain(|word| !word.is_null());
+        }
         if let Some(Value::String(format)) = node.get("format")
             && !KNOWN_FORMATS.contains(&format.as_str())
         {

@@ -90,6 +90,11 @@ fn nothing_is_nullable_and_nothing_but_the_replicas_has_a_default() {
         match schema {
             Value::Object(fields) => {
                 assert!(!fields.contains_key("nullable"), "{place}");
+                let words = fields.get("enum").and_then(Value::as_array);
+                assert!(
+                    !words.is_some_and(|words| words.contains(&Value::Null)),
+                    "{place}"
+                );
                 for (name, value) in fields {
                     if name == "default" && !place.ends_with("/properties") {
                         found.push(format!("{place}: {value}"));

@@ -8,6 +8,7 @@
 mod support;
 
 mod api_crds;
+mod api_reference;
 mod api_rules;
 mod cli;
 mod cli_install;
