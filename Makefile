@@ -4,12 +4,13 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 tools := $(CARGO_TARGET_DIR)/tools/bin
 export PATH := $(PATH):$(tools)
 
-.PHONY: help demo servers lint deny tools test
+.PHONY: help bench demo servers lint deny tools test
 
 help:
 	@echo 'make demo      the main job on real API servers: builds what is missing, then under a minute'
 	@echo 'make servers   build the test servers (etcd, kube-apiserver, ...): once, 5 to 10 minutes'
 	@echo 'make test      everything that a change must pass'
+	@echo 'make bench     what a control plane costs the operator, beside a bare loader: 10 minutes'
 	@echo 'make lint      format, clippy, documentation, licences: no tests'
 	@echo 'make tools     install cargo-deny into target/tools: once, 5 minutes'
 
@@ -19,6 +20,9 @@ servers:
 demo: servers
 	cargo build --bin k0smotron-fleet --example demo
 	$(CARGO_TARGET_DIR)/debug/examples/demo $(CARGO_TARGET_DIR)/debug/k0smotron-fleet
+
+bench: servers
+	cargo bench --bench operator
 
 lint:
 	cargo fmt --check
