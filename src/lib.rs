@@ -3,11 +3,14 @@
 //! The rooms, in the order of the flow; `docs/architecture.md` says what each may touch and `tests/rooms.rs` checks it.
 
 pub mod api;
+pub mod apply;
 pub mod cli;
+pub mod client;
 pub mod compose;
 pub mod diagnostic;
 pub mod etcd;
 pub mod k0s;
+pub mod keys;
 pub mod load;
 pub mod object;
 pub mod operator;

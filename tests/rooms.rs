@@ -44,9 +44,10 @@ const ROOMS: &[(&str, &[Touch])] = &[
     // the engine both halves share: the plan's types first, for the IO rooms return and take them
     ("plan", &[]),
     ("client", &[Files, Network, Clock, Environment, Kube]),
-    ("hosted", &[Network, Clock, Random]),
+    ("keys", &[Random]),
+    ("hosted", &[Clock]),
     ("observe", &[]),
-    ("apply", &[Clock, Random]),
+    ("apply", &[Clock]),
     ("status", &[]),
     // shells; the process's log first, for whoever logs or starts it
     ("telemetry", &[Environment, Terminal]),

@@ -10,7 +10,7 @@ pub struct Outcome {
 
 #[derive(Clone, Debug)]
 pub enum ActionResult {
-    /// Done. `live` is the object as the server answered, without secret data and managed fields; `None` for deletions.
+    /// Done. `live` is the object as the server answered, of a Secret its metadata; `None` for deletions.
     Done {
         live: Option<Object>,
     },

@@ -1,0 +1,196 @@
+//! Everything that can go wrong between this program and an API server, in words a person can act on.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use super::refusal::Refusal;
+use super::request::RequestName;
+use crate::object::Kind;
+use crate::plan::{Failure, FailureKind};
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// Why a server could not be asked, did not answer, or refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("cannot read kubeconfig `{}`", path.display())]
+    ReadKubeconfig { path: PathBuf, source: std::io::Error },
+    #[error("there is no kubeconfig, and this does not run inside a cluster")]
+    NoConfiguration,
+    /// `reason` never quotes the file: it may hold keys.
+    #[error("{origin} cannot be used: {reason}")]
+    InvalidKubeconfig { origin: String, reason: String },
+    #[error("{origin} has no context `{context}`")]
+    UnknownContext {
+        origin: String,
+        context: String,
+        known: Vec<String>,
+    },
+    #[error("{origin} names no current context")]
+    NoContext { origin: String },
+    #[error("the service account to act as has no {missing}")]
+    BlankIdentity { missing: &'static str },
+    #[error("cannot reach the API server at {server}")]
+    Connect { server: String, source: Cause },
+    /// The request may have been carried out.
+    #[error("cannot {request}: the connection broke before an answer came")]
+    Broken {
+        request: Box<RequestName>,
+        source: Cause,
+    },
+    /// The request may have been carried out.
+    #[error("cannot {request}: no answer within {seconds} s")]
+    Timeout { request: Box<RequestName>, seconds: u64 },
+    #[error("not allowed to {}", request.permission())]
+    Forbidden {
+        request: Box<RequestName>,
+        source: Refusal,
+    },
+    #[error("the API server does not accept these credentials")]
+    Unauthorized { server: String },
+    #[error("{kind} is not known to the API server: its CustomResourceDefinition is not installed")]
+    NotInstalled { kind: Kind },
+    #[error("cannot {request}: namespace `{}` does not exist", request.namespace)]
+    NoNamespace { request: Box<RequestName> },
+    #[error("cannot {request}")]
+    Refused {
+        request: Box<RequestName>,
+        source: Refusal,
+    },
+    #[error("cannot {request}: the answer is not what the Kubernetes API defines: {reason}")]
+    Answer {
+        request: Box<RequestName>,
+        reason: String,
+    },
+    /// What came before is not a list: nothing may be called absent because of it.
+    #[error("cannot {request}: the list broke off after {received} objects")]
+    ListBrokeOff {
+        request: Box<RequestName>,
+        received: usize,
+        source: Box<Self>,
+    },
+}
+
+impl ClientError {
+    /// Returns the class that everything above decides by.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::ReadKubeconfig { .. }
+            | Self::NoConfiguration
+            | Self::InvalidKubeconfig { .. }
+            | Self::UnknownContext { .. }
+            | Self::NoContext { .. }
+            | Self::BlankIdentity { .. } => FailureKind::Invalid,
+            Self::Connect { .. } | Self::Broken { .. } => FailureKind::Unavailable,
+            Self::Timeout { .. } => FailureKind::Timeout,
+            Self::Forbidden { .. } | Self::Unauthorized { .. } => FailureKind::Forbidden,
+            Self::NotInstalled { .. } | Self::NoNamespace { .. } => FailureKind::NotFound,
+            Self::Refused { source, .. } => source.kind.clone(),
+            Self::Answer { .. } => FailureKind::Unexpected,
+            Self::ListBrokeOff { source, .. } => source.kind(),
+        }
+    }
+
+    /// Says whether the server may have done what was asked although no answer says so.
+    pub fn is_outcome_unknown(&self) -> bool {
+        match self {
+            Self::Broken { .. } | Self::Timeout { .. } | Self::Answer { .. } => true,
+            Self::Refused { source, .. } => source.kind == FailureKind::Timeout,
+            Self::ReadKubeconfig { .. }
+            | Self::NoConfiguration
+            | Self::InvalidKubeconfig { .. }
+            | Self::UnknownContext { .. }
+            | Self::NoContext { .. }
+            | Self::BlankIdentity { .. }
+            | Self::Connect { .. }
+            | Self::Forbidden { .. }
+            | Self::Unauthorized { .. }
+            | Self::NotInstalled { .. }
+            | Self::NoNamespace { .. }
+            | Self::ListBrokeOff { .. } => false,
+        }
+    }
+
+    /// Returns what a person can do about it, as one line.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::ReadKubeconfig { .. } => {
+                Some("name another file with `--kubeconfig` or `KUBECONFIG`".to_owned())
+            }
+            Self::NoConfiguration => {
+                Some("name a file with `--kubeconfig` or `KUBECONFIG`, or create `~/.kube/config`".to_owned())
+            }
+            Self::UnknownContext { known, .. } if !known.is_empty() => {
+                Some(format!("it has: {}", known.join(", ")))
+            }
+            Self::NoContext { .. } => {
+                Some("choose one with `--context` or `kubectl config use-context`".to_owned())
+            }
+            Self::Connect { server, .. } => Some(format!(
+                "check that the server runs and that {server} is right for the chosen context"
+            )),
+            Self::Forbidden { request, .. } => Some(format!(
+                "a Role or ClusterRole must grant it; ask with `kubectl auth can-i {}`",
+                request.can_i()
+            )),
+            Self::Unauthorized { .. } => {
+                Some("the certificate or token may have expired, or belong to another cluster".to_owned())
+            }
+            Self::NotInstalled { .. } => {
+                Some("install it with `k0smotron-fleet crds | kubectl apply -f -`".to_owned())
+            }
+            Self::NoNamespace { request } => Some(format!(
+                "create it with `kubectl create namespace {}`",
+                request.namespace
+            )),
+            Self::ListBrokeOff { source, .. } => source.hint(),
+            Self::Refused { source, .. } => match &source.kind {
+                FailureKind::Conflict { managers } if !managers.is_empty() => {
+                    Some(format!("the field belongs to {}", managers.join(", ")))
+                }
+                FailureKind::Conflict { .. } => {
+                    Some("the object changed since it was read: run again".to_owned())
+                }
+                FailureKind::NotFound
+                | FailureKind::AlreadyExists
+                | FailureKind::Invalid
+                | FailureKind::Forbidden
+                | FailureKind::Gone
+                | FailureKind::Unavailable
+                | FailureKind::Timeout
+                | FailureKind::Unexpected => None,
+            },
+            Self::UnknownContext { .. }
+            | Self::InvalidKubeconfig { .. }
+            | Self::BlankIdentity { .. }
+            | Self::Broken { .. }
+            | Self::Timeout { .. }
+            | Self::Answer { .. } => None,
+        }
+    }
+
+    /// Returns class and whole chain, for an outcome.
+    pub fn to_failure(&self) -> Failure {
+        Failure {
+            kind: self.kind(),
+            message: chain(self),
+        }
+    }
+}
+
+/// Joins an error and its causes into one line, leaving out causes that their parent already quotes.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut last = text.clone();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !last.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+            last = words;
+        }
+        next = cause.source();
+    }
+    text
+}
