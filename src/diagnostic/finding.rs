@@ -22,8 +22,10 @@ impl Severity {
 pub enum LabelRole {
     /// The place that is wrong. Its beginning is the position of the finding.
     Primary,
-    /// A place that explains why.
+    /// Another place that takes part, such as the first of two.
     Secondary,
+    /// A place that helps to read the source, and says nothing without it.
+    Context,
 }
 
 /// A marked place with a few words beside it; the words may be empty.
@@ -66,6 +68,11 @@ impl Finding {
     #[must_use]
     pub fn secondary(self, span: Span, text: impl Into<String>) -> Self {
         self.label(LabelRole::Secondary, span, text.into())
+    }
+
+    #[must_use]
+    pub fn context(self, span: Span, text: impl Into<String>) -> Self {
+        self.label(LabelRole::Context, span, text.into())
     }
 
     fn label(mut self, role: LabelRole, span: Span, text: String) -> Self {

@@ -218,9 +218,12 @@ impl<'a> Resolver<'a> {
             Scalar::AmbiguousWord(other) => {
                 let finding = Finding::new(
                     Code::AmbiguousWord,
-                    format!("{} is text here, but {other} for kubectl and others", quote(text)),
+                    format!(
+                        "{} is text here, but {other} in YAML 1.1, which kubectl reads",
+                        quote(text)
+                    ),
                 )
-                .primary(raw.span, "read differently by YAML 1.1");
+                .primary(raw.span, "");
                 self.report(match other {
                     "true" | "false" => finding.hint(format!("write \"{text}\" for the text, or {other}")),
                     _ => finding.hint(format!("write \"{text}\" for the text")),

@@ -79,12 +79,7 @@ pub(super) fn finding(file: FileId, content: &str, error: &ScanError, bracket: O
             unclosed_at(file, content, bracket.unwrap_or(at))
         }
         ErrorKind::MappingValueNotAllowed if !content[line_start(content, at)..at].contains(": ") => {
-            Finding::new(
-                Code::Syntax,
-                "the line is indented deeper than the line above allows",
-            )
-            .primary(line_of(file, content, at), "")
-            .hint("the key above has a value already; keys of one mapping begin in the same column")
+            too_deep(file, content, at)
         }
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
             Finding::new(Code::Syntax, "a second `: ` in one line")
@@ -96,9 +91,7 @@ pub(super) fn finding(file: FileId, content: &str, error: &ScanError, bracket: O
                 .primary(here, "")
                 .hint("keys of one mapping begin in the same column")
         }
-        ErrorKind::SimpleKeyExpected => Finding::new(Code::Syntax, "a key without `:`")
-            .primary(line_of(file, content, at), "no `:` in this line")
-            .hint("write `key: value` with a space behind the `:`, or `- item` with a space behind the `-`"),
+        ErrorKind::SimpleKeyExpected => without_colon(line_of(file, content, at)),
         ErrorKind::BlockSequenceEntryNotAllowed => {
             Finding::new(Code::Syntax, "a list item cannot begin here")
                 .primary(here, "")
@@ -125,6 +118,30 @@ fn line_start(content: &str, at: usize) -> usize {
         .get(..at)
         .and_then(|before| before.rfind('\n'))
         .map_or(0, |end| end + 1)
+}
+
+/// A key where the value of the line above goes on: that line is no key with a value, or this one is indented too far.
+fn too_deep(file: FileId, content: &str, at: usize) -> Finding {
+    let here = line_of(file, content, at);
+    let above = content[..here.start].trim_end().len();
+    let above = line_of(file, content, above);
+    let line = &content[above.start..above.end];
+    let column = |span: Span| span.start - line_start(content, span.start);
+    if column(above) >= column(here) && !line.contains(": ") && !line.ends_with(':') {
+        return without_colon(above);
+    }
+    Finding::new(
+        Code::Syntax,
+        "the line is indented deeper than the line above allows",
+    )
+    .primary(here, "")
+    .hint("the key above has a value already; keys of one mapping begin in the same column")
+}
+
+fn without_colon(line: Span) -> Finding {
+    Finding::new(Code::Syntax, "a key without `: `")
+        .primary(line, "no `: ` in this line")
+        .hint("write `key: value` with a space behind the `:`, or `- item` with a space behind the `-`")
 }
 
 /// The line around a byte without the space at both ends.
@@ -180,7 +197,8 @@ fn tab_in_indentation(content: &str, at: usize, kind: &ErrorKind) -> Option<usiz
 /// number of that quote.
 fn unclosed_quote(file: FileId, content: &str, at: usize) -> Finding {
     let finding = Finding::new(Code::UnclosedQuote, "a quote is opened and not closed");
-    let finding = match opening_quote(content, at) {
+    // The reader may stand at the quote itself.
+    let finding = match opening_quote(content, next_boundary(content, at)) {
         Some(quote) => finding.primary(Span::new(file, quote, quote + 1), "opened here"),
         None => finding.primary(Span::new(file, at, at), ""),
     };
@@ -188,6 +206,11 @@ fn unclosed_quote(file: FileId, content: &str, at: usize) -> Finding {
 }
 
 fn trailing_text(file: FileId, content: &str, at: usize) -> Finding {
+    let at = if content[..at].ends_with(['"', '\'']) {
+        at - 1
+    } else {
+        at
+    };
     let here = Span::new(file, at, next_boundary(content, at));
     let line = line_start(content, at);
     match opening_quote(content, line) {

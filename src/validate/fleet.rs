@@ -5,7 +5,9 @@ use super::schema;
 use crate::api::fleet::{FLEET_ID_MAX, Fleet};
 use crate::diagnostic::{Code, Finding, Findings};
 use crate::object::pointer;
-use crate::parse::{Data, Document};
+use crate::parse::{Data, Document, Node};
+
+const INIT: &str = "`k0smotron-fleet init` writes the id";
 
 /// Checks the Fleet documents; one is allowed. The second value is true when there is one that cannot be used.
 pub(super) fn check(documents: &[Document], findings: &mut Findings) -> (Option<Fleet>, bool) {
@@ -36,24 +38,28 @@ fn check_one(document: &Document, findings: &mut Findings) -> Option<Fleet> {
     let mut own = Findings::new();
     metadata::check_root(document, &schema::FLEET, &mut own);
     let metadata = metadata::check(document, &schema::FLEET, Scope::FilesOnly, &mut own);
-    let id = root.find("/spec/id").filter(|(id, _)| !id.is_null());
-    match id {
-        Some((id, _)) => {
-            schema::FLEET.check(root, &mut own);
-            if let Some(id) = id.text() {
-                metadata::check_label_name(root, "/spec/id", id, "fleet id", FLEET_ID_MAX, &mut own);
+    if root.get("spec").is_none_or(Node::is_null) {
+        own.push(
+            Finding::new(Code::Missing, "`spec` is missing in the Fleet")
+                .primary(document.beginning(), "in this document")
+                .hint(INIT),
+        );
+    }
+    let mut by_schema = Findings::new();
+    schema::FLEET.check(root, &mut by_schema);
+    own.extend(by_schema.into_iter().map(|finding| {
+        let is_id = finding.code == Code::Missing && finding.message.starts_with("`id` ");
+        if is_id {
+            Finding {
+                hints: vec![INIT.to_owned()],
+                ..finding
             }
+        } else {
+            finding
         }
-        None => own.push(
-            Finding::new(Code::Missing, "`spec.id` is missing in the Fleet")
-                .primary(
-                    root.nearest_place("/spec")
-                        .key
-                        .unwrap_or_else(|| document.beginning()),
-                    "",
-                )
-                .hint("`k0smotron-fleet init` writes it"),
-        ),
+    }));
+    if let Some(id) = root.find("/spec/id").and_then(|(id, _)| id.text()) {
+        metadata::check_label_name(root, "/spec/id", id, "fleet id", FLEET_ID_MAX, &mut own);
     }
     if let Some(Data::Sequence(allowed)) = root.find("/spec/namespaces/allow").map(|(node, _)| &node.data) {
         for (index, namespace) in allowed.iter().enumerate() {

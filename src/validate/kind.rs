@@ -88,7 +88,12 @@ fn class(document: &Document) -> Class {
         return Class::Wrong(
             Finding::new(Code::NoKind, "the document is not a mapping")
                 .primary(document.beginning(), "expected `apiVersion: ...`")
-                .hint("in YAML there is a space behind the `:` of a key"),
+                .hint(match &root.data {
+                    Data::Sequence(_) => "write each object as a document of its own, with `---` between",
+                    Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::Mapping(_) => {
+                        "in YAML there is a space behind the `:` of a key"
+                    }
+                }),
         );
     };
     let word = |key: &str| root.get(key).and_then(|value| Some((value.text()?, value.span)));

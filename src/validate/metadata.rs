@@ -100,7 +100,7 @@ pub(super) fn check(
             findings.push(
                 Finding::new(Code::UnknownField, format!("unknown field {}", quote(key)))
                     .primary(field.key_span, "not a field of `metadata`")
-                    .secondary(metadata.key_span, "in this mapping")
+                    .context(metadata.key_span, "in this mapping")
                     .hints(schema.suggestion(key, FIELDS)),
             );
         }
@@ -209,21 +209,17 @@ pub(super) fn check_label_name(
     let is_well_formed =
         !name.is_empty() && name.bytes().all(is_inner) && !name.starts_with('-') && !name.ends_with('-');
     if !is_well_formed {
-        let lower = name.to_lowercase();
-        let plain = |character: char| {
-            if is_inner(u8::try_from(character).unwrap_or(b' ')) {
-                character
-            } else {
-                '-'
-            }
+        let label = match name.chars().find(|character| !character.is_ascii()) {
+            Some(character) => format!(
+                "the character U+{:04X} is not a plain letter",
+                u32::from(character)
+            ),
+            None => "only lower-case letters, digits, and `-` between them".to_owned(),
         };
-        let suggestion: String = lower.chars().take(length_max).map(plain).collect();
-        let suggestion = suggestion.trim_matches('-');
-        let label = "only lower-case letters, digits, and `-` between them";
         findings.push(
             Finding::new(Code::WrongName, format!("{} cannot be a {what}", quote(name)))
                 .primary(place, label)
-                .hints((!suggestion.is_empty()).then(|| format!("write for example `{suggestion}`"))),
+                .hints(similar_name(name, length_max).map(|name| format!("write for example `{name}`"))),
         );
     } else if length > length_max {
         findings.push(
@@ -235,6 +231,25 @@ pub(super) fn check_label_name(
             .hint(format!("shorten it by {}", length - length_max)),
         );
     }
+}
+
+/// Returns an allowed name that looks like a wrong one, if one can be made.
+fn similar_name(name: &str, length_max: usize) -> Option<String> {
+    let plain = |character: char| {
+        if character.is_ascii_alphanumeric() {
+            character
+        } else {
+            '-'
+        }
+    };
+    let similar: String = name
+        .to_ascii_lowercase()
+        .chars()
+        .take(length_max)
+        .map(plain)
+        .collect();
+    let similar = similar.trim_matches('-');
+    (name.is_ascii() && !similar.is_empty()).then(|| similar.to_owned())
 }
 
 fn check_labels(root: &Node, labels: &BTreeMap<String, String>, findings: &mut Findings) {
@@ -275,7 +290,10 @@ fn check_key(place: Span, key: &str, what: &str, findings: &mut Findings) {
     const SETTABLE: [&str; 2] = [PROTECT, HOLD];
     let is_annotation = what == "annotation";
     if key.starts_with("fleet.k0smotron.io/") && !(is_annotation && SETTABLE.contains(&key)) {
-        let hint = match nearest(key, SETTABLE) {
+        let word = |key: &'static str| key.rsplit('/').next().unwrap_or(key);
+        let own = key.rsplit('/').next().unwrap_or(key);
+        let near = nearest(own, SETTABLE.map(word));
+        let hint = match SETTABLE.into_iter().find(|settable| near == Some(word(settable))) {
             Some(near) if is_annotation => format!("did you mean `{near}`?"),
             Some(near) => format!("`{near}` is an annotation"),
             None => "remove it".to_owned(),

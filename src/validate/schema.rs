@@ -85,7 +85,15 @@ impl Schema {
             .map(|found| format!(", not {found}"))
             .unwrap_or_default();
         let at_value = |code: Code, message: String| Finding::new(code, message).primary(place.value, "");
-        let range = |words: String| vec![at_value(Code::OutOfRange, format!("`{path}` must {words}"))];
+        let limits = |name: &str| parent.get(name).and_then(Value::as_i64);
+        // The bounds of a 32-bit number are nobody's choice and no help.
+        let both = limits("minimum")
+            .zip(limits("maximum"))
+            .filter(|&(_, maximum)| maximum < i64::from(i32::MAX));
+        let hint = both.map(|(minimum, maximum)| format!("write a number from {minimum} to {maximum}"));
+        let range = |words: String| {
+            vec![at_value(Code::OutOfRange, format!("`{path}` must {words}")).hints(hint.clone())]
+        };
         match kind {
             ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
                 .iter()
@@ -129,7 +137,8 @@ impl Schema {
                 range(format!("have at most {limit} entries"))
             }
             ValidationErrorKind::UniqueItems => range("not have the same entry twice".to_owned()),
-            // Keywords our schemas do not use (forms of texts are rules, not patterns); should one come, it gives a finding, if a plain one.
+            // Keywords our schemas do not use (forms of texts are rules, not patterns). Should one come, it gives a
+            // finding, if a plain one.
             _ => vec![at_value(
                 Code::NotReadable,
                 format!("`{path}` cannot be {}", shown(node)),
@@ -148,7 +157,7 @@ impl Schema {
             )
             .hints(self.suggestion(key, known));
         match mapping.key {
-            Some(span) => finding.secondary(span, "in this mapping"),
+            Some(span) => finding.context(span, "in this mapping"),
             None => finding,
         }
     }

@@ -12,6 +12,7 @@ mod api_reference;
 mod api_rules;
 mod cli;
 mod cli_install;
+mod golden_findings;
 mod support_answer;
 mod support_program;
 mod support_proxy;

@@ -67,7 +67,11 @@ fn block(finding: &Finding, tree: &SourceTree, renderer: &Renderer) -> String {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut main = Group::with_title(level.primary_title(&finding.message).id(finding.code.as_str()));
+    let title = wrapped(
+        &finding.message,
+        finding.severity.as_str().len() + "[FLT0000]: ".len(),
+    );
+    let mut main = Group::with_title(level.primary_title(title).id(finding.code.as_str()));
     // The file of the primary label first, then the others in the order of the labels.
     let mut files = Vec::new();
     let mut labels: Vec<_> = finding.labels.iter().collect();
@@ -89,7 +93,7 @@ fn block(finding: &Finding, tree: &SourceTree, renderer: &Renderer) -> String {
         let annotations = in_file.map(|label| {
             let kind = match label.role {
                 LabelRole::Primary => AnnotationKind::Primary,
-                LabelRole::Secondary => AnnotationKind::Context,
+                LabelRole::Secondary | LabelRole::Context => AnnotationKind::Context,
             };
             let range = first_line(&file.content, file.range(label.span));
             let text = (!label.text.is_empty()).then_some(label.text.as_str());
@@ -101,12 +105,40 @@ fn block(finding: &Finding, tree: &SourceTree, renderer: &Renderer) -> String {
                 .annotations(annotations),
         );
     }
-    let hints = finding
-        .hints
-        .iter()
-        .map(|hint| Group::with_title(Level::HELP.secondary_title(hint)));
+    let hints = finding.hints.iter().map(|hint| wrapped(hint, "help: ".len()));
+    let hints = hints.map(|hint| Group::with_title(Level::HELP.secondary_title(hint)));
     let report: Vec<Group<'_>> = std::iter::once(main).chain(hints).collect();
     renderer.render(&report)
+}
+
+/// Breaks a text between words so that no line is longer than the terminal, behind a heading of some columns. The
+/// renderer indents the later lines by that heading.
+fn wrapped(text: &str, heading: usize) -> String {
+    let width = COLUMNS - heading;
+    let mut wrapped = String::with_capacity(text.len());
+    let mut column = 0;
+    for word in words(text) {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            wrapped.push('\n');
+            column = 0;
+        } else if column > 0 {
+            wrapped.push(' ');
+            column += 1;
+        }
+        wrapped.push_str(word);
+        column += length;
+    }
+    wrapped
+}
+
+/// Splits a text at spaces, but not inside of backticks: what stands there is to be written as it is.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    text.split(move |character| {
+        is_code ^= character == '`';
+        character == ' ' && !is_code
+    })
 }
 
 /// Cuts a range to its first line: underlining a whole mapping explains nothing.
@@ -130,7 +162,7 @@ mod tests {
         };
         let finding = Finding::new(Code::UnknownField, "unknown field `repicas`")
             .primary(at("repicas"), "not a field of `spec`")
-            .secondary(at("spec"), "in this mapping")
+            .context(at("spec"), "in this mapping")
             .hint("did you mean `replicas`?");
         let mut findings = Findings::new();
         findings.push(finding);
@@ -169,8 +201,7 @@ mod tests {
         let (findings, tree) = example();
         assert_eq!(
             lines(&findings, &tree),
-            "clusters/edge-berlin.yaml:6:3: error[FLT0103]: unknown field `repicas` (in this mapping: \
-             clusters/edge-berlin.yaml:5:1); did you mean `replicas`?\n"
+            "clusters/edge-berlin.yaml:6:3: error[FLT0103]: unknown field `repicas`; did you mean `replicas`?\n"
         );
     }
 
