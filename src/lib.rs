@@ -17,6 +17,7 @@ pub mod operator;
 pub mod parse;
 pub mod pki;
 pub mod plan;
+pub mod queue;
 pub mod render;
 pub mod server;
 pub mod telemetry;

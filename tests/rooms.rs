@@ -51,6 +51,7 @@ const ROOMS: &[(&str, &[Touch])] = &[
     ("status", &[]),
     // shells; the process's log first, for whoever logs or starts it
     ("telemetry", &[Environment, Terminal]),
+    ("queue", &[Clock, Random]),
     ("fleet", &[Clock]),
     ("sync", &[Clock, Random]),
     ("operator", &[Clock, Random, Kube]),

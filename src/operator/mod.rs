@@ -1,4 +1,1 @@
 //! Watches what is there, and brings every cluster to what its object says.
-
-pub mod queue;
-pub mod schedule;

@@ -1,4 +1,10 @@
-//! The work queue: [`Schedule`] with a clock, shared by watches that ask and workers that take.
+//! The work queue of both shells: [`Schedule`] with a clock, shared by watches that ask and workers that take.
+//!
+//! Keys that are asked for -> keys whose turn it is.
+//!
+//! **Invariant:** a key is never worked on twice at once, and nothing that was asked for is lost.
+
+mod schedule;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -7,7 +13,8 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::schedule::{Next, Schedule, When};
+use schedule::Schedule;
+pub use schedule::{Next, When};
 
 /// Keys to be worked on. Cheap to ask, safe from any task.
 #[derive(Debug)]

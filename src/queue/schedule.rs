@@ -186,7 +186,8 @@ impl<K: Ord + Clone> Schedule<K> {
         self.waiting.len() + self.running.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
