@@ -183,6 +183,43 @@ fn other_kinds_are_named_once_each_and_other_yaml_is_left_alone() {
     );
 }
 
+#[test]
+fn many_clusters_are_checked_as_one_is() {
+    let specs = ["{replicas: 1}", "{replicas: -1}", "{version: latest}", "null"];
+    let files = (0..300).map(|number| {
+        let name = format!("edge-{number:03}");
+        (
+            format!("{name}.yaml"),
+            cluster(&name, specs[number % specs.len()]),
+        )
+    });
+    let reading = read(&SourceTree::from_texts(files));
+    assert_eq!((reading.clusters.len(), reading.rejected.len()), (150, 150));
+    let expected: Vec<Code> = [Code::OutOfRange, Code::RuleBroken]
+        .into_iter()
+        .cycle()
+        .take(150)
+        .collect();
+    assert_eq!(codes(&reading), expected);
+}
+
+#[test]
+fn clusters_in_a_list_are_not_passed_over() {
+    let list = "apiVersion: v1\nkind: List\nitems:\n  - apiVersion: k0smotron.io/v1beta1\n    kind: K0smotronCluster\n";
+    assert_eq!(codes(&read(&tree(&[("a.yaml", list)]))), [Code::NotSupportedYet]);
+    let other = "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Secret}]\n";
+    assert_eq!(codes(&read(&tree(&[("a.yaml", other)]))), [Code::OtherKind]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_counts_as_an_error_and_not_as_absent() {
+    let mut tree = tree(&[("a.yaml", &cluster("edge", "null"))]);
+    tree.add("b.yaml", b"name: caf\xe9".to_vec()).unwrap();
+    let reading = read(&tree);
+    assert!(reading.findings.has_errors());
+    assert_eq!(reading.clusters.len(), 1);
+}
+
 /// Documents that all are read, and some that are not, to be put into files in any way.
 fn documents() -> Vec<String> {
     let mut documents: Vec<String> = (0..6)

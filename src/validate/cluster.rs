@@ -1,8 +1,12 @@
 //! One document of kind K0smotronCluster.
 
+use std::collections::HashMap;
+
+use serde_json::Value;
+
 use super::metadata::{self, Metadata, Scope};
 use super::{Cluster, schema};
-use crate::api::cel;
+use crate::api::cel::{self, Violation};
 use crate::diagnostic::{Code, Finding, Findings, Span, quote};
 use crate::object::pointer;
 use crate::parse::{Document, Node};
@@ -17,15 +21,29 @@ pub(super) struct Candidate {
     pub cluster: Option<Cluster>,
 }
 
+/// What the rules of the CRD said about specs, by the spec as JSON text.
+///
+/// The rules cost ten times as much as everything else, and the clusters of a fleet are often alike in all but name.
+#[derive(Default)]
+pub(super) struct Verdicts(HashMap<String, Vec<Violation>>);
+
+impl Verdicts {
+    fn of(&mut self, spec: &Value) -> &[Violation] {
+        self.0
+            .entry(spec.to_string())
+            .or_insert_with(|| cel::violations(spec, None))
+    }
+}
+
 /// Checks one cluster. The candidate says what is known of it even when it is wrong.
-pub(super) fn check(document: Document) -> (Candidate, Findings) {
+pub(super) fn check(document: Document, verdicts: &mut Verdicts) -> (Candidate, Findings) {
     let root = &document.root;
     let mut own = Findings::new();
     metadata::check_root(&document, &schema::CLUSTER, &mut own);
     let metadata = metadata::check(&document, &schema::CLUSTER, Scope::Namespaced, &mut own);
     if root.get("spec").is_some_and(|spec| !spec.is_null()) {
         schema::CLUSTER.check(root, &mut own);
-        check_rules(root, &mut own);
+        check_rules(root, verdicts, &mut own);
         check_quantities(root, &mut own);
     }
     let place = root.nearest_place("/metadata/name").value;
@@ -68,9 +86,9 @@ pub(super) fn check(document: Document) -> (Candidate, Findings) {
 }
 
 /// Evaluates the rules of the CRD. Their messages say what is wrong, then `; ` and what to write instead.
-fn check_rules(root: &Node, findings: &mut Findings) {
+fn check_rules(root: &Node, verdicts: &mut Verdicts, findings: &mut Findings) {
     let spec = root.get("spec").map(Node::to_json).unwrap_or_default();
-    for violation in cel::violations(&spec, None) {
+    for violation in verdicts.of(&spec) {
         let (what, instead) = match violation.message.split_once("; ") {
             Some((what, instead)) => (what, Some(instead.to_owned())),
             None => (violation.message.as_str(), None),

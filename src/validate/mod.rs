@@ -19,6 +19,7 @@ mod schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
+use self::cluster::{Candidate, Verdicts};
 use crate::api::ClusterSpec;
 use crate::api::fleet::Fleet;
 use crate::diagnostic::{FileId, Findings};
@@ -75,29 +76,36 @@ pub fn files(documents: Vec<Document>) -> (FleetFiles, Findings) {
     )
 }
 
-/// Checks clusters on all processors, in their order. The rules of one take some tenths of a millisecond, so thousands
-/// would be waited for.
-fn in_parallel(documents: Vec<Document>) -> Vec<(cluster::Candidate, Findings)> {
+/// Checks clusters on all processors, in their order. The rules of the kind take long enough that the check of
+/// thousands of clusters would be waited for.
+fn in_parallel(documents: Vec<Document>) -> Vec<(Candidate, Findings)> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let share = documents.len().div_ceil(processors).max(SHARE_MIN);
+    let length = documents.len().div_ceil(processors).max(SHARE_MIN);
     let mut documents = documents.into_iter();
-    let shares: Vec<Vec<Document>> = std::iter::from_fn(|| {
-        let share: Vec<Document> = documents.by_ref().take(share).collect();
+    let shares = std::iter::from_fn(|| {
+        let share: Vec<Document> = documents.by_ref().take(length).collect();
         (!share.is_empty()).then_some(share)
-    })
-    .collect();
+    });
+    let mut shares: Vec<Vec<Document>> = shares.collect();
     if shares.len() <= 1 {
-        return shares.into_iter().flatten().map(cluster::check).collect();
+        return check_share(shares.pop().unwrap_or_default());
     }
     thread::scope(|scope| {
-        let check = |share: Vec<Document>| share.into_iter().map(cluster::check).collect::<Vec<_>>();
         let threads: Vec<_> = shares
             .into_iter()
-            .map(|share| scope.spawn(move || check(share)))
+            .map(|share| scope.spawn(move || check_share(share)))
             .collect();
-        let checked = threads.into_iter().map(|thread| thread.join());
+        let checked = threads.into_iter().map(thread::ScopedJoinHandle::join);
         checked
             .flat_map(|share| share.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     })
+}
+
+fn check_share(documents: Vec<Document>) -> Vec<(Candidate, Findings)> {
+    let mut verdicts = Verdicts::default();
+    documents
+        .into_iter()
+        .map(|document| cluster::check(document, &mut verdicts))
+        .collect()
 }
