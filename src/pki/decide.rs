@@ -82,7 +82,7 @@ pub fn decide(
     };
     let ownership = match ownership(name, found, known_uids) {
         Ok(ownership) => ownership,
-        Err(refused) => return refused,
+        Err((reason, message)) => return KeyDecision::Refused { reason, message },
     };
     let Some(renew_before) = wanted.renew_before else {
         return KeyDecision::Right { ownership };
@@ -93,23 +93,23 @@ pub fn decide(
     }
 }
 
-fn ownership(name: &str, found: &KeyFacts, known_uids: &[String]) -> Result<Ownership, KeyDecision> {
+fn ownership(name: &str, found: &KeyFacts, known_uids: &[String]) -> Result<Ownership, (KeyRefusal, String)> {
     let Some(uid) = &found.cluster_uid else {
-        return Err(KeyDecision::Refused {
-            reason: KeyRefusal::Foreign,
-            message: format!("Secret `{name}` exists and was not made for this cluster; rename or remove it"),
-        });
+        return Err((
+            KeyRefusal::Foreign,
+            format!("Secret `{name}` exists and was not made for this cluster; rename or remove it"),
+        ));
     };
     match known_uids.iter().position(|known| known == uid) {
         Some(0) if !found.is_retained => Ok(Ownership::Ours),
         Some(_) => Ok(Ownership::Predecessor),
-        None => Err(KeyDecision::Refused {
-            reason: KeyRefusal::Leftover,
-            message: format!(
+        None => Err((
+            KeyRefusal::Leftover,
+            format!(
                 "Secret `{name}` is left over from another cluster of this name (uid {uid}); remove it if its data is \
                  not needed, or restore the Secrets that belong to it"
             ),
-        }),
+        )),
     }
 }
 

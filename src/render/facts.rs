@@ -110,3 +110,19 @@ pub struct Settings {
     pub cluster_domain: String,
     pub allows_host_path: bool,
 }
+
+/// The image of etcd for new clusters.
+pub const DEFAULT_ETCD_IMAGE: &str = "quay.io/k0sproject/etcd:v3.7.1";
+
+impl Settings {
+    /// The settings of an operator that was told nothing.
+    pub fn standard() -> Self {
+        Self {
+            renderer_revision: super::revisions::newest(),
+            default_version: crate::k0s::DEFAULT_VERSION.to_owned(),
+            default_etcd_image: DEFAULT_ETCD_IMAGE.to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            allows_host_path: false,
+        }
+    }
+}

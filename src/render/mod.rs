@@ -4,14 +4,34 @@
 //!
 //! **Invariants:** pure, secret-free, and the same for the operator that acts and the plan that predicts. Only
 //! [`Answer::Drop`] deletes; absence of an answer or of a fact never does. Nothing here reads a clock: time is a fact.
+//! What reaches a pod template depends on the spec, the pins and the renderer revision alone, never on labels or
+//! annotations of the cluster, on its uid, or on which release of this program renders it.
 
 mod answer;
+mod config_map;
+mod control_plane;
+mod disruption_budgets;
+mod etcd_plan;
+mod etcd_pods;
+mod exposure;
 mod facts;
+mod gather;
+mod key_secrets;
+mod objects;
+mod parts;
+mod resolve;
 mod resolved;
+pub mod revisions;
+mod services;
+mod supported;
 
-pub use crate::pki::KeyFacts;
 pub use answer::{Answer, Answers, Desired, Stalled};
 pub use facts::{
-    ClaimFacts, Facts, LoadBalancerFacts, ServiceFacts, Settings, StatefulSetFacts, VolumeFacts,
+    ClaimFacts, DEFAULT_ETCD_IMAGE, Facts, LoadBalancerFacts, ServiceFacts, Settings, StatefulSetFacts,
+    VolumeFacts,
 };
+pub use objects::objects;
+pub use resolve::resolve;
 pub use resolved::{EtcdPlan, ResolvedCluster};
+
+pub use crate::pki::KeyFacts;

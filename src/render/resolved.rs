@@ -9,7 +9,7 @@ use crate::api::cluster_status::{Endpoint, HeldStatus};
 use crate::k0s::Version;
 use crate::pki::{KeyDecision, KeyPurpose};
 
-use super::facts::{ServiceFacts, VolumeFacts};
+use super::facts::{ServiceFacts, StatefulSetFacts};
 
 /// Everything [`super::objects`] needs. No default, pin or fact is looked at after this.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,13 +34,18 @@ pub struct ResolvedCluster {
     pub services: BTreeMap<ServiceType, ServiceFacts>,
     /// Where the control plane is reached; `Err` says what is waited for, as a phrase that follows "waiting for".
     pub endpoint: Result<Endpoint, String>,
+    /// Ports of the API and of konnectivity, as far as they are known.
+    pub ports: (Option<i32>, Option<i32>),
+    /// What everything but the API Service waits for at the very beginning, as a phrase.
+    pub keys_wait: Option<String>,
     pub key_algorithm: KeyAlgorithm,
     pub keys: BTreeMap<KeyPurpose, KeyDecision>,
     /// Pins as they are to be stored.
     pub pins: Pins,
+    /// Pins as they were found: what may be dropped depends on these alone.
+    pub found_pins: Pins,
     pub stored_pins: Option<Pins>,
-    /// Volume claims that exist, by name.
-    pub volumes: BTreeMap<String, VolumeFacts>,
+    pub stateful_sets: BTreeMap<String, StatefulSetFacts>,
     pub cluster_domain: String,
     /// What is not done, and why.
     pub held: Vec<HeldStatus>,

@@ -1,0 +1,117 @@
+//! The configuration: what k0s is started with, a file for every etcd member, manifests for the workload cluster.
+
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, Answers, Desired};
+use super::parts::{Pods, object};
+use super::resolved::ResolvedCluster;
+use crate::api::cluster_status::Endpoint;
+use crate::api::names;
+use crate::etcd::{Member, member_configuration};
+use crate::k0s::{Forced, configuration};
+use crate::object::{digest, kinds};
+
+pub(super) const K0S_KEY: &str = "k0s.yaml";
+pub(super) const TELEMETRY_KEY: &str = "telemetry.yaml";
+pub(super) const ENDPOINT_KEY: &str = "endpoint.yaml";
+
+/// Answers for the configuration object.
+pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
+    let name = names::config(&cluster.name);
+    let answer = match &cluster.endpoint {
+        Err(waiting_on) => Answer::Keep {
+            waiting_on: waiting_on.clone(),
+        },
+        Ok(endpoint) => {
+            let metadata = cluster.owned_metadata(&name, Pods::ControlPlane, "cluster-config");
+            let data = data(cluster, endpoint);
+            Answer::Want(Desired::Object(object(
+                kinds::CONFIG_MAP,
+                metadata,
+                json!({"data": data}),
+            )))
+        }
+    };
+    answers.insert(cluster.id(kinds::CONFIG_MAP, name), answer);
+}
+
+fn data(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Map<String, Value> {
+    let mut data = Map::new();
+    let mut put = |key: String, document: &Value| {
+        data.insert(key, Value::String(yaml(document)));
+    };
+    put(
+        K0S_KEY.to_owned(),
+        &k0s_document(cluster, endpoint, &cluster.pins.sans),
+    );
+    put(
+        TELEMETRY_KEY.to_owned(),
+        &workload_config_map("k0s-telemetry", json!({"provider": "k0smotron"})),
+    );
+    put(
+        ENDPOINT_KEY.to_owned(),
+        &workload_config_map(
+            "control-plane-endpoint",
+            json!({"apiServerHost": endpoint.host, "apiServerPort": endpoint.api_port.to_string()}),
+        ),
+    );
+    let etcd = names::etcd(&cluster.name);
+    let members = Member::all(&etcd, &cluster.namespace, cluster.etcd.members);
+    let token = format!("{etcd}.{}", cluster.namespace);
+    for member in &members {
+        put(
+            format!("{}.yaml", member.pod),
+            &member_configuration(member, &members, &token),
+        );
+    }
+    data
+}
+
+fn workload_config_map(name: &str, data: Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "data": data,
+    })
+}
+
+fn k0s_document(cluster: &ResolvedCluster, endpoint: &Endpoint, sans: &[String]) -> Value {
+    configuration(
+        cluster.spec.k0s_config.as_ref(),
+        &Forced {
+            external_address: &endpoint.host,
+            api_port: endpoint.api_port,
+            konnectivity_port: endpoint.konnectivity_port,
+            sans,
+            etcd_endpoint: &format!(
+                "https://{}:{}",
+                names::etcd(&cluster.name),
+                crate::etcd::CLIENT_PORT
+            ),
+            etcd_prefix: &cluster.name,
+        },
+    )
+}
+
+/// Returns the digest of what k0s reads at start and only then. Pods are replaced when it changes.
+///
+/// *Shape*: of the values and not of their YAML, so that another way to write them rolls nothing. The Service's own
+/// addresses do not count: a Service that is made again (after a restored backup, or by hand) has others, and whoever
+/// uses them can as well use its name. They are in the file, for the next start.
+pub(super) fn k0s_digest(cluster: &ResolvedCluster, endpoint: &Endpoint) -> String {
+    let is_address = |san: &str| san.parse::<std::net::IpAddr>().is_ok();
+    let sans: Vec<String> = cluster
+        .pins
+        .sans
+        .iter()
+        .filter(|san| !is_address(san) || **san == endpoint.host)
+        .cloned()
+        .collect();
+    digest(&k0s_document(cluster, endpoint, &sans))
+}
+
+/// Writes a document as YAML, keys sorted.
+fn yaml(document: &Value) -> String {
+    serde_saphyr::to_string(document).expect("JSON is plain data")
+}

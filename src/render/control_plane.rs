@@ -1,0 +1,213 @@
+//! The pods that run k0s.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Answers, Desired};
+use super::config_map::{ENDPOINT_KEY, K0S_KEY, TELEMETRY_KEY, k0s_digest};
+use super::parts::{Pods, object, plain};
+use super::resolved::ResolvedCluster;
+use super::revisions;
+use crate::api::cluster_status::Endpoint;
+use crate::api::{labels, names};
+use crate::object::{Object, kinds};
+use crate::pki::KeyPurpose;
+
+/// Mode of certificates, and of keys: readable for root's group, which is that of every process of k0s.
+const CERTIFICATE_MODE: i32 = 0o444;
+const KEY_MODE: i32 = 0o440;
+
+/// Where the init container finds the keys.
+const KEYS: &str = "/keys";
+const PKI: &str = "/var/lib/k0s/pki";
+
+/// Where the keys of each Secret go. The CA of etcd is here without its key: nothing in these pods signs with it.
+const FILES: [(KeyPurpose, &[(&str, &str)]); 5] = [
+    (KeyPurpose::Ca, &[("tls.crt", "ca.crt"), ("tls.key", "ca.key")]),
+    (
+        KeyPurpose::Proxy,
+        &[
+            ("tls.crt", "front-proxy-ca.crt"),
+            ("tls.key", "front-proxy-ca.key"),
+        ],
+    ),
+    (KeyPurpose::Sa, &[("tls.crt", "sa.pub"), ("tls.key", "sa.key")]),
+    (KeyPurpose::Etcd, &[("tls.crt", "etcd-ca.crt")]),
+    (
+        KeyPurpose::ApiserverEtcdClient,
+        &[
+            ("tls.crt", "apiserver-etcd-client.crt"),
+            ("tls.key", "apiserver-etcd-client.key"),
+        ],
+    ),
+];
+
+/// Answers for the StatefulSet of the control plane.
+pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
+    let name = names::control_plane(&cluster.name);
+    let answer = match (
+        &cluster.endpoint,
+        cluster.unsettled_key(&FILES.map(|(purpose, _)| purpose)),
+    ) {
+        (Err(waiting_on), _) => Answer::Keep {
+            waiting_on: waiting_on.clone(),
+        },
+        (Ok(_), Some(waiting_on)) => Answer::Keep { waiting_on },
+        (Ok(endpoint), None) => Answer::Want(Desired::Object(stateful_set(cluster, &name, endpoint))),
+    };
+    answers.insert(cluster.id(kinds::STATEFUL_SET, name), answer);
+}
+
+fn stateful_set(cluster: &ResolvedCluster, name: &str, endpoint: &Endpoint) -> Object {
+    let mut metadata = cluster.owned_metadata(name, Pods::ControlPlane, "control-plane");
+    metadata["annotations"] = json!({labels::RENDERER_REVISION: cluster.revision.to_string()});
+    let mut annotations = BTreeMap::from([(labels::CONFIG_DIGEST, k0s_digest(cluster, endpoint))]);
+    if cluster.revision >= revisions::FIRST_FOR_TESTS {
+        annotations.insert(labels::RENDERER_REVISION, cluster.revision.to_string());
+    }
+    object(
+        kinds::STATEFUL_SET,
+        metadata,
+        json!({"spec": {
+            "replicas": cluster.replicas,
+            "selector": {"matchLabels": cluster.selector(Pods::ControlPlane)},
+            // Replicas do not wait for each other, so that a broken pod can be replaced while others are not ready.
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "RollingUpdate"},
+            "template": {
+                "metadata": cluster.template_metadata(Pods::ControlPlane, "control-plane", annotations),
+                "spec": pod(cluster, endpoint),
+            },
+        }}),
+    )
+}
+
+fn pod(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
+    let mut pod = cluster.pod_spec(Pods::ControlPlane);
+    let mut security = json!({"seccompProfile": {"type": "RuntimeDefault"}});
+    let lowest = endpoint.api_port.min(endpoint.konnectivity_port);
+    if lowest < 1024 {
+        // The API server is not root; with this, any process of the pod may listen from this port on.
+        security["sysctls"] =
+            json!([{"name": "net.ipv4.ip_unprivileged_port_start", "value": lowest.to_string()}]);
+    }
+    pod.insert("securityContext".to_owned(), security);
+    pod.insert("initContainers".to_owned(), json!([keys_container(cluster)]));
+    pod.insert("containers".to_owned(), json!([controller(cluster, endpoint)]));
+    pod.insert("volumes".to_owned(), volumes(cluster));
+    Value::Object(pod)
+}
+
+/// Copies the keys to where k0s can change owners and add its own. A mounted Secret could not be written to.
+fn keys_container(cluster: &ResolvedCluster) -> Value {
+    let mut command = vec!["cp".to_owned()];
+    let files = FILES.iter().flat_map(|(_, files)| files.iter());
+    command.extend(files.map(|(_, file)| format!("{KEYS}/{file}")));
+    command.push(format!("{PKI}/"));
+    json!({
+        "name": "keys",
+        "image": cluster.image,
+        "imagePullPolicy": cluster.pull_policy(),
+        "command": command,
+        "securityContext": {
+            "runAsUser": 0,
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "keys", "mountPath": KEYS, "readOnly": true},
+            {"name": "pki", "mountPath": PKI},
+        ],
+    })
+}
+
+fn controller(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
+    // Asking the API server takes a new process in the container, which is too dear to do often.
+    let ready = json!({"command": ["k0s", "kubectl", "get", "--raw=/readyz"]});
+    let port = |name: &str, port: i32| json!({"name": name, "protocol": "TCP", "containerPort": port});
+    let mut container = json!({
+        "name": "controller",
+        "image": cluster.image,
+        "imagePullPolicy": cluster.pull_policy(),
+        // The image's own entrypoint stays: it reaps processes and passes signals on.
+        "args": [
+            "k0s",
+            "controller",
+            "--config=/etc/k0s/k0s.yaml",
+            // The prober asks a server on the internet; the join API hands out the CA's key, and no controller joins.
+            "--disable-components=control-api,update-prober",
+        ],
+        "ports": [
+            port("api", endpoint.api_port),
+            port("konnectivity", endpoint.konnectivity_port),
+        ],
+        // Ten minutes: a controller whose etcd is not there yet restarts its parts on its own for some of them.
+        "startupProbe": {"exec": ready, "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 60},
+        "livenessProbe": {"exec": ready, "periodSeconds": 60, "timeoutSeconds": 20, "failureThreshold": 5},
+        "readinessProbe": {"tcpSocket": {"port": "api"}, "periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 3},
+        "securityContext": {
+            // k0s gives each of its processes a user of its own, which takes root and these capabilities.
+            "runAsUser": 0,
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {
+                "drop": ["ALL"],
+                "add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"],
+            },
+        },
+        "volumeMounts": [
+            {"name": "config", "mountPath": "/etc/k0s", "readOnly": true},
+            {"name": "run", "mountPath": "/run"},
+            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "data", "mountPath": "/var/lib/k0s"},
+            {"name": "endpoint", "mountPath": "/var/lib/k0s/manifests/control-plane-endpoint", "readOnly": true},
+            {"name": "telemetry", "mountPath": "/var/lib/k0s/manifests/k0s-telemetry", "readOnly": true},
+            {"name": "pki", "mountPath": PKI},
+        ],
+    });
+    let resources = plain(&cluster.spec.resources);
+    if !resources.is_null() && resources != json!({}) {
+        container["resources"] = resources;
+    }
+    container
+}
+
+fn volumes(cluster: &ResolvedCluster) -> Value {
+    let config = names::config(&cluster.name);
+    let file = |volume: &str, key: &str, path: &str| {
+        json!({"name": volume, "configMap": {
+            "name": config, "defaultMode": 0o644, "items": [{"key": key, "path": path}],
+        }})
+    };
+    let sources: Vec<Value> = FILES
+        .iter()
+        .map(|(purpose, files)| {
+            let items: Vec<Value> = files
+                .iter()
+                .map(|(key, path)| {
+                    let mode = if *key == "tls.key" {
+                        KEY_MODE
+                    } else {
+                        CERTIFICATE_MODE
+                    };
+                    json!({"key": key, "path": path, "mode": mode})
+                })
+                .collect();
+            json!({"secret": {"name": names::key(&cluster.name, purpose.suffix()), "items": items}})
+        })
+        .collect();
+    json!([
+        file("config", K0S_KEY, "k0s.yaml"),
+        // k0s unpacks its binaries here and runs them.
+        {"name": "data", "emptyDir": {}},
+        file("endpoint", ENDPOINT_KEY, "endpoint.yaml"),
+        {"name": "keys", "projected": {"defaultMode": KEY_MODE, "sources": sources}},
+        // Keys never reach a disk.
+        {"name": "pki", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
+        {"name": "run", "emptyDir": {}},
+        file("telemetry", TELEMETRY_KEY, "configmap.yaml"),
+        {"name": "tmp", "emptyDir": {}},
+    ])
+}

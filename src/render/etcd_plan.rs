@@ -1,0 +1,173 @@
+//! How many members an etcd has, of which image, on which volumes.
+
+use serde_json::Value;
+
+use super::answer::Stalled;
+use super::facts::{ClaimFacts, Facts, Settings};
+use super::resolve::invalid;
+use super::resolved::EtcdPlan;
+use crate::api::cluster_parts::{EtcdSpec, VolumeSize};
+use crate::api::cluster_status::HeldStatus;
+use crate::api::{ClusterSpec, names};
+use crate::k0s;
+use crate::object::quantity;
+
+const DEFAULT_SIZE: &str = "1Gi";
+
+/// Decides about the etcd of a cluster, and adds to `held` what is not done.
+pub(super) fn decide(
+    spec: &ClusterSpec,
+    facts: &Facts,
+    settings: &Settings,
+    replicas: i32,
+    held: &mut Vec<HeldStatus>,
+) -> Result<EtcdPlan, Stalled> {
+    let etcd = spec
+        .storage
+        .as_ref()
+        .and_then(|storage| storage.etcd.clone())
+        .unwrap_or_default();
+    let EtcdSpec {
+        image: written_image,
+        members: written_members,
+        persistence,
+        args: _,
+        resources: _,
+        defrag_job: _,
+    } = etcd;
+    let mut hold = |what: &str, reason: &str, message: String| {
+        held.push(HeldStatus {
+            what: what.to_owned(),
+            reason: reason.to_owned(),
+            message,
+        });
+    };
+
+    let derived = match replicas {
+        ..=1 => 1,
+        2..=3 => 3,
+        _ => 5,
+    };
+    let wanted = written_members.unwrap_or(derived);
+    if ![1, 3, 5].contains(&wanted) {
+        return Err(invalid("spec.storage.etcd.members", "write 1, 3 or 5"));
+    }
+    let members = facts.pins.etcd_members.unwrap_or(wanted);
+    // A derived number only ever grows, so fewer replicas ask for nothing.
+    if wanted > members || (written_members.is_some() && wanted < members) {
+        hold(
+            "spec.storage.etcd.members",
+            "NotSupported",
+            format!("etcd has {members} and would get {wanted}; members cannot be added or removed yet"),
+        );
+    }
+
+    let default_image = k0s::with_repository(&settings.default_etcd_image, spec.image_repository.as_deref());
+    let image = match (written_image, facts.pins.etcd_image.clone()) {
+        (Some(written), Some(pinned)) => match refused_image(&pinned, &written) {
+            Some(why) => {
+                hold("spec.storage.etcd.image", "VersionSkew", why);
+                pinned
+            }
+            None => written,
+        },
+        (Some(written), None) => written,
+        (None, pinned) => pinned.unwrap_or(default_image),
+    };
+
+    let VolumeSize { storage_class, size } = persistence.unwrap_or_default();
+    let size = size.map(|size| size.0);
+    let live = facts
+        .stateful_sets
+        .get(&names::etcd(&facts.name))
+        .and_then(|pods| pods.claim.clone());
+    let (volume_size, storage_class) = match live {
+        None => (size.unwrap_or_else(|| DEFAULT_SIZE.to_owned()), storage_class),
+        Some(ClaimFacts {
+            size: live_size,
+            storage_class: live_class,
+        }) => {
+            let live_size = live_size.unwrap_or_else(|| DEFAULT_SIZE.to_owned());
+            if size.is_some_and(|size| !is_same_quantity(&size, &live_size)) {
+                hold(
+                    "spec.storage.etcd.persistence.size",
+                    "NotSupported",
+                    format!("the volumes have {live_size}; they cannot be grown yet"),
+                );
+            }
+            if storage_class.is_some() && storage_class != live_class {
+                hold(
+                    "spec.storage.etcd.persistence.storageClass",
+                    "NotSupported",
+                    format!(
+                        "the volumes are of {}; a volume cannot change its class",
+                        live_class.as_deref().unwrap_or("the default class")
+                    ),
+                );
+            }
+            (live_size, live_class)
+        }
+    };
+    Ok(EtcdPlan {
+        image,
+        members,
+        replicas: if replicas == 0 { 0 } else { members },
+        volume_size,
+        storage_class,
+    })
+}
+
+/// Says why an etcd cannot go from one image to another; `None` also when a tag tells no version.
+fn refused_image(from: &str, to: &str) -> Option<String> {
+    let (from, to) = (release(from)?, release(to)?);
+    if to < from {
+        Some(format!(
+            "{}.{}.{} runs, and etcd does not go back",
+            from.0, from.1, from.2
+        ))
+    } else if to.0 != from.0 || to.1 > from.1 + 1 {
+        Some(format!(
+            "{}.{}.{} runs, and etcd goes one minor version at a time; write {}.{} first",
+            from.0,
+            from.1,
+            from.2,
+            from.0,
+            from.1 + 1
+        ))
+    } else {
+        None
+    }
+}
+
+/// Major, minor and patch of a tag like `v3.7.1` or `3.6.5-0`.
+fn release(image: &str) -> Option<(u32, u32, u32)> {
+    let image = image.split_once('@').map_or(image, |(before, _)| before);
+    let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
+    let tag = name.split_once(':')?.1;
+    let tag = tag.strip_prefix('v').unwrap_or(tag);
+    let mut parts = tag.split(['.', '-']).map(|part| part.parse::<u32>().ok());
+    Some((parts.next()??, parts.next()??, parts.next()??))
+}
+
+/// `1024Mi` is `1Gi`: the API server keeps what was written first.
+fn is_same_quantity(one: &str, other: &str) -> bool {
+    let amount = |text: &str| quantity::billionths(&Value::String(text.to_owned()));
+    one == other || (amount(one).is_some() && amount(one) == amount(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etcd_goes_forward_one_minor_at_a_time() {
+        let refused =
+            |from: &str, to: &str| refused_image(&format!("r/etcd:{from}"), &format!("q:5000/etcd:{to}"));
+        assert_eq!(refused("v3.6.4", "v3.7.1"), None);
+        assert_eq!(refused("v3.7.1", "3.7.3-0"), None);
+        assert!(refused("v3.7.1", "v3.6.9").is_some());
+        assert!(refused("v3.5.9", "v3.7.1").is_some_and(|why| why.contains("3.6 first")));
+        assert_eq!(refused("v3.7.1", "latest"), None);
+        assert_eq!(refused_image("etcd@sha256:aa", "etcd:v3.5.0"), None);
+    }
+}

@@ -1,0 +1,386 @@
+//! Facts from the cluster object, what was observed of its children, and the addresses of Nodes.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use serde_json::Value;
+
+use super::facts::{ClaimFacts, Facts, LoadBalancerFacts, ServiceFacts, StatefulSetFacts, VolumeFacts};
+use crate::api::cluster_parts::ServiceType;
+use crate::api::{ClusterStatus, K0smotronCluster, Pins, labels, names};
+use crate::k0s::Version;
+use crate::object::{Kind, Object, ObjectId, Observed, kinds};
+use crate::pki::{KeyFacts, KeyPurpose};
+
+/// Every type, in the order in which a Service is looked for.
+const SERVICE_TYPES: [ServiceType; 3] = [
+    ServiceType::NodePort,
+    ServiceType::LoadBalancer,
+    ServiceType::ClusterIp,
+];
+
+/// Kinds that are looked at.
+const KINDS: [Kind; 4] = [
+    kinds::SERVICE,
+    kinds::SECRET,
+    kinds::PERSISTENT_VOLUME_CLAIM,
+    kinds::STATEFUL_SET,
+];
+
+/// Name of the API Service of one type.
+pub(super) fn service_name(cluster: &str, service_type: ServiceType) -> String {
+    match service_type {
+        ServiceType::NodePort => names::service_node_port(cluster),
+        ServiceType::LoadBalancer => names::service_load_balancer(cluster),
+        ServiceType::ClusterIp => names::control_plane(cluster),
+    }
+}
+
+/// First part of the names of an etcd's claims; the rest is the number of the member.
+pub(super) const ETCD_CLAIM: &str = "etcd-data";
+
+impl Facts {
+    /// Gathers what is known of one cluster.
+    ///
+    /// *Shape*: `children` may hold more than the children of this cluster; objects that are not ours do not count.
+    /// `node_addresses` is best first and may be empty. Never fails: what cannot be read is not known.
+    pub fn gather(
+        cluster: &K0smotronCluster,
+        children: &Observed,
+        node_addresses: &[String],
+        now: Timestamp,
+    ) -> Self {
+        let look = Look::new(cluster, children);
+        let status = cluster.status.clone().unwrap_or_default();
+        let stored_pins = look.stored_pins();
+        let pinned_uid = stored_pins
+            .as_ref()
+            .and_then(|pins| pins.cluster_uid.clone())
+            .or_else(|| status.pins.as_ref()?.cluster_uid.clone());
+        let look = Look { pinned_uid, ..look };
+        let created_at = cluster
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map(|time| time.0.to_string());
+        let pins = look.pins(stored_pins.clone(), &status);
+        Self {
+            name: look.name.clone(),
+            namespace: look.namespace.clone(),
+            uid: look.uid.clone(),
+            generation: cluster.metadata.generation.unwrap_or_default(),
+            created_at,
+            now,
+            pins,
+            stored_pins,
+            services: look.services(),
+            keys: look.keys(),
+            stateful_sets: [names::control_plane(&look.name), names::etcd(&look.name)]
+                .into_iter()
+                .filter_map(|name| Some((name.clone(), stateful_set(look.ours(kinds::STATEFUL_SET, &name)?))))
+                .collect(),
+            node_addresses: node_addresses.to_vec(),
+            volumes: look.volumes(),
+            running_version: status.version.clone(),
+            ca_fingerprint: status.ca_fingerprint.clone(),
+            left_to_adopt: look.left_to_adopt(),
+            unreadable: KINDS
+                .iter()
+                .filter(|&&kind| !children.is_complete_for(kind, &look.namespace))
+                .map(|kind| kind.kind.to_owned())
+                .collect(),
+        }
+    }
+}
+
+/// A look at the children of one cluster.
+struct Look<'a> {
+    name: String,
+    namespace: String,
+    uid: String,
+    pinned_uid: Option<String>,
+    children: &'a Observed,
+}
+
+impl<'a> Look<'a> {
+    fn new(cluster: &K0smotronCluster, children: &'a Observed) -> Self {
+        Self {
+            name: cluster.name_any(),
+            namespace: cluster.namespace().unwrap_or_default(),
+            uid: cluster.metadata.uid.clone().unwrap_or_default(),
+            pinned_uid: None,
+            children,
+        }
+    }
+
+    fn get(&self, kind: Kind, name: &str) -> Option<&'a Object> {
+        self.children
+            .objects
+            .get(&ObjectId::new(kind, &self.namespace, name))
+    }
+
+    /// The uid that an object says it belongs to: its controller's, else its label's.
+    fn owner_of(object: &Object) -> Option<&str> {
+        object
+            .controller_uid()
+            .or_else(|| object.label(labels::CLUSTER_UID))
+    }
+
+    fn ours(&self, kind: Kind, name: &str) -> Option<&'a Object> {
+        self.get(kind, name).filter(|object| {
+            let owner = Self::owner_of(object);
+            owner == Some(&self.uid) || (owner.is_some() && owner == self.pinned_uid.as_deref())
+        })
+    }
+
+    /// A Secret that we made for some cluster of this name.
+    fn key_secret(&self, purpose: KeyPurpose) -> Option<(&'a Object, bool)> {
+        let secret = self.get(kinds::SECRET, &names::key(&self.name, purpose.suffix()))?;
+        let is_made_by_us = secret.label(labels::APP_MANAGED_BY) == Some(labels::APP_MANAGED_BY_VALUE)
+            && secret.label(labels::CLUSTER) == Some(&self.name);
+        Some((secret, is_made_by_us))
+    }
+
+    fn stored_pins(&self) -> Option<Pins> {
+        let (secret, is_made_by_us) = self.key_secret(KeyPurpose::Ca)?;
+        let text = secret.annotation(labels::PINS).filter(|_| is_made_by_us)?;
+        // What cannot be read any more is decided again from the children and the status, and then written anew.
+        serde_json::from_str(text).ok()
+    }
+
+    fn keys(&self) -> std::collections::BTreeMap<KeyPurpose, KeyFacts> {
+        let facts = |(secret, is_made_by_us): (&Object, bool)| {
+            let annotation = |key| secret.annotation(key).map(str::to_owned);
+            KeyFacts {
+                uid: secret.uid().unwrap_or_default().to_owned(),
+                cluster_uid: secret
+                    .label(labels::CLUSTER_UID)
+                    .filter(|_| is_made_by_us)
+                    .map(str::to_owned),
+                fingerprint: annotation(labels::FINGERPRINT),
+                not_after: annotation(labels::NOT_AFTER),
+                issuer: annotation(labels::ISSUER),
+                content_digest: annotation(labels::CONTENT_DIGEST),
+                is_retained: secret.label(labels::RETAINED).is_some(),
+            }
+        };
+        KeyPurpose::ALL
+            .into_iter()
+            .filter_map(|purpose| Some((purpose, facts(self.key_secret(purpose)?))))
+            .collect()
+    }
+
+    fn services(&self) -> std::collections::BTreeMap<String, ServiceFacts> {
+        SERVICE_TYPES
+            .into_iter()
+            .filter_map(|service_type| {
+                let name = service_name(&self.name, service_type);
+                let object = self.ours(kinds::SERVICE, &name)?;
+                Some((name, service(object, service_type)))
+            })
+            .collect()
+    }
+
+    fn volumes(&self) -> std::collections::BTreeMap<String, VolumeFacts> {
+        let prefix = format!("{ETCD_CLAIM}-{}-", names::etcd(&self.name));
+        self.children
+            .objects
+            .iter()
+            .filter(|(id, _)| id.kind == kinds::PERSISTENT_VOLUME_CLAIM && id.namespace == self.namespace)
+            .filter(|(id, _)| {
+                id.name
+                    .strip_prefix(&prefix)
+                    .is_some_and(|ordinal| ordinal.parse::<u16>().is_ok())
+            })
+            .map(|(id, claim)| {
+                let facts = VolumeFacts {
+                    ca_fingerprint: claim.annotation(labels::FINGERPRINT).map(str::to_owned),
+                    is_retained: claim.label(labels::RETAINED).is_some(),
+                };
+                (id.name.clone(), facts)
+            })
+            .collect()
+    }
+
+    /// Pins field by field: as stored, else as the children show, else as the status mirrors them.
+    fn pins(&self, stored: Option<Pins>, status: &ClusterStatus) -> Pins {
+        let stored = stored.unwrap_or_default();
+        let live = self.live_pins();
+        let status_pins = status.pins.clone().unwrap_or_default();
+        let endpoint = status.endpoint.as_ref();
+        let sans = [stored.sans, live.sans, status_pins.sans]
+            .into_iter()
+            .find(|sans| !sans.is_empty());
+        Pins {
+            version: stored.version.or(live.version).or(status_pins.version),
+            etcd_image: stored.etcd_image.or(live.etcd_image).or(status_pins.etcd_image),
+            etcd_members: stored
+                .etcd_members
+                .or(live.etcd_members)
+                .or(status_pins.etcd_members),
+            service_type: stored
+                .service_type
+                .or(live.service_type)
+                .or(status_pins.service_type),
+            api_port: stored.api_port.or(live.api_port).or(status_pins.api_port),
+            konnectivity_port: stored
+                .konnectivity_port
+                .or(live.konnectivity_port)
+                .or(status_pins.konnectivity_port),
+            external_address: stored
+                .external_address
+                .or(live.external_address)
+                .or(status_pins.external_address)
+                .or_else(|| endpoint.map(|endpoint| endpoint.host.clone())),
+            sans: sans.unwrap_or_default(),
+            key_algorithm: stored
+                .key_algorithm
+                .or(live.key_algorithm)
+                .or(status_pins.key_algorithm),
+            // It only grows: pods may have been given a newer one right before the pins could be written.
+            renderer_revision: stored
+                .renderer_revision
+                .max(live.renderer_revision)
+                .or(status_pins.renderer_revision),
+            created_at: stored.created_at.or(live.created_at).or(status_pins.created_at),
+            cluster_uid: stored
+                .cluster_uid
+                .or(live.cluster_uid)
+                .or(status_pins.cluster_uid),
+        }
+    }
+
+    /// What the children alone say. Key algorithm, names, creation time and uid are in none of them.
+    fn live_pins(&self) -> Pins {
+        let control_plane = self.ours(kinds::STATEFUL_SET, &names::control_plane(&self.name));
+        let etcd = self.ours(kinds::STATEFUL_SET, &names::etcd(&self.name));
+        let volumes = i32::try_from(self.volumes().len())
+            .ok()
+            .filter(|&count| etcd.is_some() && count > 0);
+        let members = etcd
+            .map(|etcd| integer(etcd, "/spec/replicas"))
+            // Hibernated: the claims tell.
+            .filter(|&members| members > 0)
+            .or(volumes);
+        let services = self.services();
+        let service = match services.values().collect::<Vec<_>>()[..] {
+            [only] => Some(only),
+            // Several: a change of type is under way, and the children do not tell which one counts.
+            _ => None,
+        };
+        let port = |name| control_plane.and_then(|pods| container_port(pods, name));
+        Pins {
+            version: control_plane
+                .and_then(image)
+                .and_then(Version::of_image)
+                .map(|version| version.to_string()),
+            etcd_image: etcd.and_then(image).map(str::to_owned),
+            etcd_members: members,
+            service_type: service.map(|service| service.service_type),
+            api_port: port("api").or_else(|| service?.api_node_port),
+            konnectivity_port: port("konnectivity").or_else(|| service?.konnectivity_node_port),
+            external_address: None,
+            sans: Vec::new(),
+            key_algorithm: None,
+            renderer_revision: control_plane
+                .or(etcd)
+                .and_then(|pods| pods.annotation(labels::RENDERER_REVISION)?.parse().ok()),
+            created_at: None,
+            cluster_uid: None,
+        }
+    }
+
+    fn left_to_adopt(&self) -> Vec<String> {
+        let Some(pinned) = self.pinned_uid.as_deref().filter(|pinned| *pinned != self.uid) else {
+            return Vec::new();
+        };
+        let mut left: Vec<String> = self
+            .children
+            .objects
+            .iter()
+            .filter(|(id, object)| id.namespace == self.namespace && Self::owner_of(object) == Some(pinned))
+            .map(|(id, _)| format!("{}/{}", id.kind, id.name))
+            .collect();
+        left.sort();
+        left
+    }
+}
+
+fn integer(object: &Object, pointer: &str) -> i32 {
+    object
+        .integer(pointer)
+        .and_then(|number| i32::try_from(number).ok())
+        .unwrap_or_default()
+}
+
+fn image(pods: &Object) -> Option<&str> {
+    pods.text("/spec/template/spec/containers/0/image")
+}
+
+fn container_port(pods: &Object, name: &str) -> Option<i32> {
+    named_port(
+        pods,
+        "/spec/template/spec/containers/0/ports",
+        name,
+        "containerPort",
+    )
+}
+
+fn named_port(object: &Object, list: &str, name: &str, field: &str) -> Option<i32> {
+    let ports = object.0.pointer(list)?.as_array()?;
+    let port = ports
+        .iter()
+        .find(|port| port.get("name").and_then(Value::as_str) == Some(name))?;
+    i32::try_from(port.get(field)?.as_i64()?)
+        .ok()
+        .filter(|&port| port > 0)
+}
+
+fn service(object: &Object, service_type: ServiceType) -> ServiceFacts {
+    let cluster_ips = object.0.pointer("/spec/clusterIPs").and_then(Value::as_array);
+    let ingress = object.0.pointer("/status/loadBalancer/ingress/0");
+    let of_ingress = |field: &str| {
+        ingress
+            .and_then(|ingress| ingress.get(field)?.as_str())
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    ServiceFacts {
+        service_type,
+        cluster_ips: cluster_ips
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+        api_node_port: named_port(object, "/spec/ports", "api", "nodePort"),
+        konnectivity_node_port: named_port(object, "/spec/ports", "konnectivity", "nodePort"),
+        load_balancer: ingress.map(|_| LoadBalancerFacts {
+            hostname: of_ingress("hostname"),
+            ip: of_ingress("ip"),
+        }),
+    }
+}
+
+fn stateful_set(object: &Object) -> StatefulSetFacts {
+    let text = |pointer: &str| object.text(pointer).map(str::to_owned);
+    let claim = "/spec/volumeClaimTemplates/0/spec";
+    StatefulSetFacts {
+        uid: object.uid().unwrap_or_default().to_owned(),
+        image: image(object).map(str::to_owned),
+        renderer_revision: object
+            .annotation(labels::RENDERER_REVISION)
+            .and_then(|text| text.parse().ok()),
+        spec_replicas: integer(object, "/spec/replicas"),
+        generation: object.integer("/metadata/generation").unwrap_or_default(),
+        observed_generation: object.integer("/status/observedGeneration").unwrap_or_default(),
+        replicas: integer(object, "/status/replicas"),
+        ready_replicas: integer(object, "/status/readyReplicas"),
+        updated_replicas: integer(object, "/status/updatedReplicas"),
+        current_revision: text("/status/currentRevision"),
+        update_revision: text("/status/updateRevision"),
+        claim: object.0.pointer(claim).map(|_| ClaimFacts {
+            size: text(&format!("{claim}/resources/requests/storage")),
+            storage_class: text(&format!("{claim}/storageClassName")),
+        }),
+    }
+}

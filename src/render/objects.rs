@@ -1,0 +1,34 @@
+//! A resolved cluster -> an answer for every object it could ever have.
+
+use super::answer::Answers;
+use super::resolved::ResolvedCluster;
+use super::{config_map, control_plane, disruption_budgets, etcd_pods, key_secrets, services};
+use crate::api::names;
+use crate::pki::KeyPurpose;
+
+/// Returns an answer for every object of a cluster. Never fails; the same cluster gives the same bytes.
+pub fn objects(cluster: &ResolvedCluster) -> Answers {
+    let mut answers = Answers::new();
+    services::answer(cluster, &mut answers);
+    key_secrets::answer(cluster, &mut answers);
+    config_map::answer(cluster, &mut answers);
+    etcd_pods::answer(cluster, &mut answers);
+    control_plane::answer(cluster, &mut answers);
+    disruption_budgets::answer(cluster, &mut answers);
+    answers
+}
+
+impl ResolvedCluster {
+    /// Names the first of the Secrets that will not be there when the plan is done; pods that mount it have to wait.
+    pub(super) fn unsettled_key(&self, purposes: &[KeyPurpose]) -> Option<String> {
+        purposes
+            .iter()
+            .find(|purpose| {
+                !self
+                    .keys
+                    .get(purpose)
+                    .is_some_and(|decision| decision.is_settled())
+            })
+            .map(|purpose| format!("Secret `{}`", names::key(&self.name, purpose.suffix())))
+    }
+}

@@ -1,0 +1,487 @@
+//! A spec and facts -> a cluster in which everything is decided.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::answer::Stalled;
+use super::exposure::{self, Exposure};
+use super::facts::{Facts, Settings};
+use super::resolved::{EtcdPlan, ResolvedCluster};
+use super::{etcd_plan, revisions, supported};
+use crate::api::cluster_parts::{KeyAlgorithm, UpdatePolicy};
+use crate::api::cluster_status::HeldStatus;
+use crate::api::duration::GoDuration;
+use crate::api::{ClusterSpec, Pins, names};
+use crate::k0s::{self, Refusal, Version};
+use crate::pki::{self, EtcdCertificates, Issue, Issuer, KeyDecision, KeyPurpose, KeyRefusal, Wanted};
+
+/// Decides every default, pin and refusal of a cluster.
+///
+/// Errors when nothing of this generation may be rendered; the message says what a person must do.
+pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result<ResolvedCluster, Stalled> {
+    check(spec, facts)?;
+    let mut held = Vec::new();
+    let version = version(spec, facts, settings, &mut held)?;
+    let image = k0s::reference(spec.image.as_deref(), spec.image_repository.as_deref(), version);
+    let revision = revision(spec, facts, settings, &image, &mut held)?;
+    let replicas = spec.replicas.unwrap_or(1);
+    if !(0..=9).contains(&replicas) {
+        return Err(invalid("spec.replicas", "write a number from 0 to 9"));
+    }
+    let etcd = etcd_plan::decide(spec, facts, settings, replicas, &mut held)?;
+    let exposure = exposure::decide(spec, facts, settings, &mut held);
+    let key_algorithm = facts
+        .pins
+        .key_algorithm
+        .or_else(|| spec.pki.as_ref()?.key_algorithm)
+        .unwrap_or(KeyAlgorithm::EcdsaP256);
+    let known_uids = known_uids(facts);
+    let keys = Keys {
+        spec,
+        facts,
+        settings,
+        exposure: &exposure,
+        algorithm: key_algorithm,
+        known_uids: &known_uids,
+    }
+    .decide(&mut held)?;
+    let pins = pins(facts, version, &etcd, &exposure, key_algorithm, revision);
+    held.sort();
+    held.dedup();
+    Ok(ResolvedCluster {
+        name: facts.name.clone(),
+        namespace: facts.namespace.clone(),
+        uid: facts.uid.clone(),
+        known_uids,
+        spec: spec.clone(),
+        revision,
+        version,
+        image,
+        replicas,
+        etcd,
+        service_type: exposure.service_type,
+        services: exposure::by_type(facts),
+        endpoint: exposure.endpoint,
+        ports: exposure.ports,
+        keys_wait: exposure.keys_wait,
+        key_algorithm,
+        keys,
+        found_pins: facts.pins.clone(),
+        pins,
+        stored_pins: facts.stored_pins.clone(),
+        stateful_sets: facts.stateful_sets.clone(),
+        cluster_domain: settings.cluster_domain.clone(),
+        held,
+    })
+}
+
+/// Returns the refusal of a field that the API server should not have let through.
+pub(super) fn invalid(field: &str, what_to_do: &str) -> Stalled {
+    Stalled {
+        reason: "InvalidSpec".to_owned(),
+        message: format!("{field} cannot be used; {what_to_do}"),
+    }
+}
+
+/// Reasons not to look any further.
+fn check(spec: &ClusterSpec, facts: &Facts) -> Result<(), Stalled> {
+    let stalled = |reason: &str, message: String| {
+        Err(Stalled {
+            reason: reason.to_owned(),
+            message,
+        })
+    };
+    if facts.name.len() > names::CLUSTER_NAME_MAX {
+        return stalled(
+            "NameTooLong",
+            format!(
+                "the name has {} characters and may have {}; make a cluster with a shorter one",
+                facts.name.len(),
+                names::CLUSTER_NAME_MAX
+            ),
+        );
+    }
+    if !is_label(&facts.name) {
+        return stalled(
+            "InvalidName",
+            "the name is no DNS label; make a cluster whose name has only a-z, 0-9 and `-`, and begins with a letter"
+                .to_owned(),
+        );
+    }
+    if let Some(refusal) = supported::unsupported(spec) {
+        return Err(refusal);
+    }
+    if !facts.unreadable.is_empty() {
+        return stalled(
+            "NotReadable",
+            format!("cannot read all of: {}", facts.unreadable.join(", ")),
+        );
+    }
+    check_leftovers(facts)
+}
+
+/// Services must be called by names that begin with a letter; ours begin with `kmc-`, but a Secret's does not.
+fn is_label(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let edge = |byte: Option<&u8>| byte.is_some_and(|&byte| byte != b'-');
+    name.bytes().all(allowed) && edge(name.as_bytes().first()) && edge(name.as_bytes().last())
+}
+
+/// A root key that is gone while what was made with it is still there is never made anew: the data, or every worker,
+/// belongs to the old one.
+fn check_leftovers(facts: &Facts) -> Result<(), Stalled> {
+    let secret = |purpose: KeyPurpose| names::key(&facts.name, purpose.suffix());
+    let missing: Vec<String> = KeyPurpose::ALL
+        .into_iter()
+        .filter(|purpose| purpose.is_root() && !facts.keys.contains_key(purpose))
+        .map(secret)
+        .collect();
+    let ca = facts.keys.get(&KeyPurpose::Ca);
+    let with_other_ca = facts.volumes.iter().find(|(_, volume)| {
+        let fingerprint = ca.and_then(|ca| ca.fingerprint.as_ref());
+        volume.ca_fingerprint.is_some() && volume.ca_fingerprint.as_ref() != fingerprint
+    });
+    let leftover = match (ca, with_other_ca, facts.volumes.keys().next()) {
+        (_, Some((name, _)), _) => Some(name),
+        (None, None, Some(name)) if facts.stateful_sets.is_empty() => Some(name),
+        _ => None,
+    };
+    if let Some(name) = leftover {
+        return Err(Stalled {
+            reason: "LeftoverVolume".to_owned(),
+            message: format!(
+                "PersistentVolumeClaim `{name}` is left over from another cluster of this name whose keys are not \
+                 here; delete it if its data is not needed, or restore the Secrets that belong to it"
+            ),
+        });
+    }
+    let has_run = !facts.stateful_sets.is_empty() || !facts.volumes.is_empty();
+    let is_lost = has_run || (facts.ca_fingerprint.is_some() && ca.is_none());
+    if is_lost && !missing.is_empty() {
+        return Err(Stalled {
+            reason: "KeyMissing".to_owned(),
+            message: format!(
+                "gone: Secret {}. Keys are never made anew for a cluster that exists; restore them from a backup, or \
+                 delete the cluster",
+                missing
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn version(
+    spec: &ClusterSpec,
+    facts: &Facts,
+    settings: &Settings,
+    held: &mut Vec<HeldStatus>,
+) -> Result<Version, Stalled> {
+    let parse = |text: &String| Version::parse(text);
+    let target = facts.pins.version.as_ref().and_then(parse);
+    let running = facts.running_version.as_ref().and_then(parse);
+    let wanted = match &spec.version {
+        Some(text) => parse(text)
+            .ok_or_else(|| invalid("spec.version", "write v1.36.3+k0s.2, v1.36.3-k0s.2 or v1.36.3"))?,
+        None => match target {
+            Some(target) => target,
+            None => parse(&settings.default_version).ok_or_else(|| {
+                invalid(
+                    "the operator's default version",
+                    "give the operator a k0s version as default",
+                )
+            })?,
+        },
+    };
+    let (chosen, refusal) = k0s::choose(wanted, target, running);
+    if let Some(refusal) = refusal {
+        let (reason, message) = match refusal {
+            Refusal::Skew(message) => ("VersionSkew", message),
+            Refusal::Rolling(message) => ("Rolling", message),
+        };
+        held.push(HeldStatus {
+            what: "spec.version".to_owned(),
+            reason: reason.to_owned(),
+            message,
+        });
+    }
+    Ok(chosen)
+}
+
+/// The renderer revision in effect.
+fn revision(
+    spec: &ClusterSpec,
+    facts: &Facts,
+    settings: &Settings,
+    image: &str,
+    held: &mut Vec<HeldStatus>,
+) -> Result<u32, Stalled> {
+    let newest = settings.renderer_revision;
+    let Some(pinned) = facts.pins.renderer_revision else {
+        return Ok(newest);
+    };
+    if !revisions::is_known(pinned) {
+        return Err(Stalled {
+            reason: "OperatorTooOld".to_owned(),
+            message: format!(
+                "made with renderer revision {pinned}, and this operator knows up to {}; run a newer operator",
+                revisions::newest()
+            ),
+        });
+    }
+    if pinned >= newest {
+        return Ok(pinned);
+    }
+    let live_image = facts
+        .stateful_sets
+        .get(&names::control_plane(&facts.name))
+        .and_then(|pods| pods.image.as_deref());
+    let rolls_anyway = live_image.is_some_and(|live| live != image);
+    let why = match spec.update_policy.unwrap_or(UpdatePolicy::WithNextRoll) {
+        UpdatePolicy::Always => return Ok(newest),
+        UpdatePolicy::WithNextRoll if rolls_anyway => return Ok(newest),
+        UpdatePolicy::WithNextRoll => "it is taken up when the pods roll for another reason",
+        UpdatePolicy::Pinned => "`updatePolicy: Pinned` keeps the old one",
+    };
+    held.push(HeldStatus {
+        what: "renderer".to_owned(),
+        reason: "RendererRevision".to_owned(),
+        message: format!("revision {newest} is there and {pinned} is in use; {why}"),
+    });
+    Ok(pinned)
+}
+
+fn known_uids(facts: &Facts) -> Vec<String> {
+    let pinned = facts
+        .pins
+        .cluster_uid
+        .iter()
+        .filter(|pinned| **pinned != facts.uid);
+    std::iter::once(&facts.uid).chain(pinned).cloned().collect()
+}
+
+/// What is stored, so that neither a lost status nor a restored backup changes anything.
+fn pins(
+    facts: &Facts,
+    version: Version,
+    etcd: &EtcdPlan,
+    exposure: &Exposure,
+    key_algorithm: KeyAlgorithm,
+    revision: u32,
+) -> Pins {
+    let is_retained = facts.keys.get(&KeyPurpose::Ca).is_some_and(|ca| ca.is_retained);
+    let created_at = facts.pins.created_at.clone();
+    let cluster_uid = match &facts.pins.cluster_uid {
+        // Not yet: what still names the old uid would no longer be known as ours.
+        Some(pinned) if !facts.left_to_adopt.is_empty() => pinned.clone(),
+        _ => facts.uid.clone(),
+    };
+    Pins {
+        version: Some(version.to_string()),
+        etcd_image: Some(etcd.image.clone()),
+        etcd_members: Some(etcd.members),
+        service_type: Some(exposure.service_type),
+        api_port: exposure.ports.0,
+        konnectivity_port: exposure.ports.1,
+        external_address: exposure.host.clone(),
+        sans: exposure.sans.clone(),
+        key_algorithm: Some(key_algorithm),
+        renderer_revision: Some(revision),
+        // A cluster that takes up what another left behind begins to live now; a restored one goes on.
+        created_at: created_at
+            .filter(|_| !is_retained)
+            .or_else(|| facts.created_at.clone()),
+        cluster_uid: Some(cluster_uid),
+    }
+}
+
+/// The decisions about all keys of a cluster.
+struct Keys<'a> {
+    spec: &'a ClusterSpec,
+    facts: &'a Facts,
+    settings: &'a Settings,
+    exposure: &'a Exposure,
+    algorithm: KeyAlgorithm,
+    known_uids: &'a [String],
+}
+
+impl Keys<'_> {
+    fn decide(&self, held: &mut Vec<HeldStatus>) -> Result<BTreeMap<KeyPurpose, KeyDecision>, Stalled> {
+        let mut decided = BTreeMap::new();
+        // Roots first: what they sign needs to know which one it is.
+        for purpose in KeyPurpose::ALL {
+            let name = self.secret(purpose);
+            let wanted = self.wanted(purpose, &decided)?;
+            let found = self.facts.keys.get(&purpose);
+            let decision = pki::decide(&name, wanted, found, self.known_uids, self.facts.now);
+            if let KeyDecision::Refused { reason, message } = &decision {
+                let reason = match reason {
+                    KeyRefusal::Foreign => "ForeignObject",
+                    KeyRefusal::Leftover => "LeftoverKey",
+                };
+                held.push(HeldStatus {
+                    what: format!("Secret/{name}"),
+                    reason: reason.to_owned(),
+                    message: message.clone(),
+                });
+            }
+            decided.insert(purpose, decision);
+        }
+        Ok(decided)
+    }
+
+    fn secret(&self, purpose: KeyPurpose) -> String {
+        names::key(&self.facts.name, purpose.suffix())
+    }
+
+    fn wanted(
+        &self,
+        purpose: KeyPurpose,
+        decided: &BTreeMap<KeyPurpose, KeyDecision>,
+    ) -> Result<Wanted, Stalled> {
+        if let Some(issue) = pki::root(purpose, self.algorithm) {
+            let content_digest = pki::content_digest(&issue, &Value::Null);
+            return Ok(Wanted {
+                issue: self.exposure.keys_wait.clone().map_or(Ok(issue), Err),
+                content_digest,
+                renew_before: None,
+            });
+        }
+        let lifetime = match purpose {
+            KeyPurpose::Kubeconfig => {
+                let written = self
+                    .spec
+                    .kubeconfig
+                    .as_ref()
+                    .and_then(|kubeconfig| kubeconfig.lifetime.as_ref());
+                lifetime(written, "spec.kubeconfig.lifetime")?
+            }
+            KeyPurpose::ApiserverEtcdClient
+            | KeyPurpose::EtcdServer
+            | KeyPurpose::EtcdPeer
+            | KeyPurpose::Ca
+            | KeyPurpose::Proxy
+            | KeyPurpose::Sa
+            | KeyPurpose::Etcd => {
+                let written = self.spec.pki.as_ref().and_then(|pki| pki.leaf_lifetime.as_ref());
+                lifetime(written, "spec.pki.leafLifetime")?
+            }
+        };
+        let renew_before = self.renew_before(purpose, lifetime)?;
+        let issue = self
+            .issuer(purpose, decided)
+            .and_then(|issuer| self.leaf(purpose, issuer, lifetime.as_secs()));
+        let extra = self.metadata_of(purpose);
+        let content_digest = issue
+            .as_ref()
+            .map(|issue| pki::content_digest(issue, &extra))
+            .unwrap_or_default();
+        Ok(Wanted {
+            issue,
+            content_digest,
+            renew_before: Some(renew_before),
+        })
+    }
+
+    /// The CA that signs, or what is waited for.
+    fn issuer(
+        &self,
+        purpose: KeyPurpose,
+        decided: &BTreeMap<KeyPurpose, KeyDecision>,
+    ) -> Result<Issuer, String> {
+        let by = pki::issuer(purpose).unwrap_or(KeyPurpose::Ca);
+        let secret = self.secret(by);
+        match decided.get(&by) {
+            Some(KeyDecision::Make { .. }) => Ok(Issuer {
+                secret,
+                fingerprint: None,
+            }),
+            Some(KeyDecision::Right { .. }) => {
+                match self.facts.keys.get(&by).and_then(|ca| ca.fingerprint.clone()) {
+                    Some(fingerprint) => Ok(Issuer {
+                        secret,
+                        fingerprint: Some(fingerprint),
+                    }),
+                    None => Err(format!(
+                        "annotation `{}` on Secret `{secret}`",
+                        crate::api::labels::FINGERPRINT
+                    )),
+                }
+            }
+            Some(KeyDecision::Wait(waiting_on)) => Err(waiting_on.clone()),
+            Some(KeyDecision::Refused { .. }) | None => Err(format!("Secret `{secret}`")),
+        }
+    }
+
+    fn leaf(&self, purpose: KeyPurpose, issuer: Issuer, lifetime_seconds: u64) -> Result<Issue, String> {
+        let name = &self.facts.name;
+        let etcd = EtcdCertificates {
+            service: &names::etcd(name),
+            namespace: &self.facts.namespace,
+            cluster_domain: &self.settings.cluster_domain,
+            algorithm: self.algorithm,
+            lifetime_seconds,
+        };
+        if let Some(leaf) = etcd.leaf(purpose, issuer.clone()) {
+            return Ok(leaf);
+        }
+        let endpoint = self.exposure.endpoint.clone()?;
+        let group = self
+            .spec
+            .kubeconfig
+            .as_ref()
+            .and_then(|kubeconfig| kubeconfig.group.clone());
+        Ok(Issue::Kubeconfig {
+            issuer,
+            cluster: format!("{name}-k0s"),
+            server: endpoint.url,
+            user: format!("{name}-admin"),
+            group: group.unwrap_or_else(|| "system:masters".to_owned()),
+            algorithm: self.algorithm,
+            lifetime_seconds,
+        })
+    }
+
+    /// Labels and annotations that a user wants on the Secret: a change of them is a change of the Secret.
+    fn metadata_of(&self, purpose: KeyPurpose) -> Value {
+        match (purpose, &self.spec.kubeconfig) {
+            (KeyPurpose::Kubeconfig, Some(kubeconfig)) => json!([kubeconfig.labels, kubeconfig.annotations]),
+            (KeyPurpose::Kubeconfig, None) => json!([{}, {}]),
+            _ => Value::Null,
+        }
+    }
+
+    /// How long before its end a certificate is made anew: as written if that is less than its life, else a third.
+    fn renew_before(&self, purpose: KeyPurpose, lifetime: Duration) -> Result<SignedDuration, Stalled> {
+        let written = self.spec.pki.as_ref().and_then(|pki| pki.renew_before.as_ref());
+        let written = match written {
+            Some(text) => Some(
+                text.to_duration()
+                    .ok_or_else(|| invalid("spec.pki.renewBefore", "write a duration, for example 720h"))?,
+            ),
+            None => None,
+        };
+        let third = lifetime / 3;
+        let renew_before = match purpose {
+            // Its life is a setting of its own, and may be shorter than what is meant for the others.
+            KeyPurpose::Kubeconfig => written.map_or(third, |written| written.min(third)),
+            _ => written.filter(|written| *written < lifetime).unwrap_or(third),
+        };
+        Ok(SignedDuration::try_from(renew_before).unwrap_or(SignedDuration::MAX))
+    }
+}
+
+fn lifetime(written: Option<&GoDuration>, field: &str) -> Result<Duration, Stalled> {
+    match written {
+        Some(text) => text
+            .to_duration()
+            .ok_or_else(|| invalid(field, "write a duration, for example 8760h")),
+        None => Ok(Duration::from_secs(8760 * 3600)),
+    }
+}

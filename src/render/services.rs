@@ -1,0 +1,140 @@
+//! The Services: one in front of the API and konnectivity, one that names the members of etcd.
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Answers, Desired};
+use super::gather::service_name;
+use super::parts::{Pods, add_below, object, plain};
+use super::resolved::ResolvedCluster;
+use crate::api::cluster_parts::{ServiceSpec, ServiceType};
+use crate::api::names;
+use crate::etcd::{CLIENT_PORT, PEER_PORT};
+use crate::object::kinds;
+
+/// Ports of a NodePort Service inside the hosting cluster; outside, the node ports count.
+const API_PORT: i32 = 6443;
+const KONNECTIVITY_PORT: i32 = 8132;
+
+/// Answers for the API Service of every type, and for the Service of etcd.
+pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
+    let wanted = wanted_type(cluster);
+    for service_type in [
+        ServiceType::NodePort,
+        ServiceType::LoadBalancer,
+        ServiceType::ClusterIp,
+    ] {
+        let name = service_name(&cluster.name, service_type);
+        let answer = if service_type == wanted {
+            Answer::Want(Desired::Object(api(cluster, &name, service_type)))
+        } else {
+            other(cluster, wanted)
+        };
+        answers.insert(cluster.id(kinds::SERVICE, name), answer);
+    }
+    let name = names::etcd(&cluster.name);
+    let answer = match &cluster.keys_wait {
+        None => Answer::Want(Desired::Object(etcd(cluster, &name))),
+        Some(waiting_on) => Answer::Keep {
+            waiting_on: waiting_on.clone(),
+        },
+    };
+    answers.insert(cluster.id(kinds::SERVICE, name), answer);
+}
+
+fn wanted_type(cluster: &ResolvedCluster) -> ServiceType {
+    let service = cluster.spec.service.as_ref();
+    service
+        .and_then(|service| service.service_type)
+        .unwrap_or(ServiceType::NodePort)
+}
+
+/// A Service of another type than the wanted one goes once the wanted one carries the control plane: it exists, an
+/// earlier pass has written that ports and address are its own, and all pods run with them.
+fn other(cluster: &ResolvedCluster, wanted: ServiceType) -> Answer {
+    let pods = cluster.stateful_sets.get(&names::control_plane(&cluster.name));
+    let is_settled = pods.is_some_and(|pods| {
+        pods.observed_generation >= pods.generation
+            && pods.updated_replicas == pods.spec_replicas
+            && pods.ready_replicas == pods.spec_replicas
+    });
+    let is_moved = cluster.found_pins.service_type == Some(wanted) && cluster.services.contains_key(&wanted);
+    if is_moved && is_settled {
+        Answer::Drop {
+            why: format!("the Service is of type {wanted} now"),
+        }
+    } else {
+        Answer::Keep {
+            waiting_on: format!("the Service of type {wanted} to carry the control plane"),
+        }
+    }
+}
+
+fn api(cluster: &ResolvedCluster, name: &str, service_type: ServiceType) -> crate::object::Object {
+    let written = cluster.spec.service.clone().unwrap_or_default();
+    let ServiceSpec {
+        service_type: _,
+        api_port,
+        konnectivity_port,
+        annotations,
+        labels,
+        load_balancer_class,
+        load_balancer_source_ranges,
+        external_traffic_policy,
+        ip_family_policy,
+        ip_families,
+    } = &written;
+    // While a change of type is held the ports in effect belong to the old Service.
+    let (known_api, known_konnectivity) = if cluster.service_type == service_type {
+        cluster.ports
+    } else {
+        (*api_port, *konnectivity_port)
+    };
+    let port = |name: &str, known: Option<i32>, default: i32| -> Value {
+        match service_type {
+            ServiceType::NodePort => {
+                let mut port = json!({"name": name, "protocol": "TCP", "port": default, "targetPort": name});
+                if let Some(known) = known {
+                    port["nodePort"] = json!(known);
+                }
+                port
+            }
+            ServiceType::LoadBalancer | ServiceType::ClusterIp => {
+                json!({"name": name, "protocol": "TCP", "port": known.unwrap_or(default), "targetPort": name})
+            }
+        }
+    };
+    let mut metadata = cluster.owned_metadata(name, Pods::ControlPlane, "control-plane");
+    add_below(&mut metadata, "labels", labels);
+    add_below(&mut metadata, "annotations", annotations);
+    let spec = plain(&json!({
+        "type": service_type,
+        "selector": cluster.selector(Pods::ControlPlane),
+        "ports": [
+            port("api", known_api, API_PORT),
+            port("konnectivity", known_konnectivity, KONNECTIVITY_PORT),
+        ],
+        "loadBalancerClass": load_balancer_class,
+        "loadBalancerSourceRanges": load_balancer_source_ranges,
+        "externalTrafficPolicy": external_traffic_policy,
+        "ipFamilyPolicy": ip_family_policy,
+        "ipFamilies": ip_families,
+    }));
+    object(kinds::SERVICE, metadata, json!({"spec": spec}))
+}
+
+/// Gives every member a name, ready or not: they have to find each other to become ready.
+fn etcd(cluster: &ResolvedCluster, name: &str) -> crate::object::Object {
+    let port =
+        |name: &str, port: i32| json!({"name": name, "protocol": "TCP", "port": port, "targetPort": port});
+    object(
+        kinds::SERVICE,
+        cluster.owned_metadata(name, Pods::Etcd, "etcd"),
+        json!({"spec": {
+            "type": "ClusterIP",
+            "clusterIP": "None",
+            "publishNotReadyAddresses": true,
+            "selector": cluster.selector(Pods::Etcd),
+            "ports": [port("client", CLIENT_PORT), port("peer", PEER_PORT)],
+        }}),
+    )
+}

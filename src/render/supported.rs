@@ -1,0 +1,210 @@
+//! Which fields of a spec are rendered, and what the others are called.
+
+use super::answer::Stalled;
+use crate::api::ClusterSpec;
+use crate::api::cluster_parts::{
+    DefragJob, EtcdSpec, KubeconfigSpec, PersistenceSpec, PersistenceType, PkiSpec, PodDisruptionBudgetSpec,
+    ServiceSpec, StorageSpec, StorageType, VolumeSize,
+};
+use crate::k0s::has_node_local_load_balancing;
+
+/// Returns the refusal that names every field that is written and not rendered.
+///
+/// Nothing of such a generation is applied: half of what somebody asked for may be worse than nothing of it. Every
+/// field is named here, so that a new one cannot be forgotten.
+pub(super) fn unsupported(spec: &ClusterSpec) -> Option<Stalled> {
+    let fields = fields(spec);
+    (!fields.is_empty()).then(|| Stalled {
+        reason: "NotSupported".to_owned(),
+        message: format!(
+            "not supported yet: {}; nothing of this generation is applied until {} removed",
+            fields.join(", "),
+            if fields.len() == 1 { "it is" } else { "they are" }
+        ),
+    })
+}
+
+fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
+    let ClusterSpec {
+        version: _,
+        image: _,
+        image_repository: _,
+        image_pull_policy: _,
+        image_pull_secrets: _,
+        replicas: _,
+        paused: _,
+        ttl,
+        deletion_policy: _,
+        external_address: _,
+        service,
+        ingress,
+        gateway,
+        persistence,
+        storage,
+        k0s_config,
+        certificate_refs,
+        pki,
+        manifests,
+        mounts,
+        control_plane_flags,
+        monitoring,
+        resources: _,
+        node_selector: _,
+        tolerations: _,
+        affinity: _,
+        topology_spread_constraints: _,
+        priority_class_name: _,
+        runtime_class_name: _,
+        service_account: _,
+        pod_labels: _,
+        pod_annotations: _,
+        pod_disruption_budget,
+        kubeconfig,
+        patches,
+        remote_host_cluster,
+        update_policy: _,
+    } = spec;
+    let mut fields = Vec::new();
+    let mut note = |is_written: bool, path| {
+        if is_written {
+            fields.push(path);
+        }
+    };
+    note(ttl.is_some(), "spec.ttl");
+    if let Some(ServiceSpec {
+        service_type: _,
+        api_port: _,
+        konnectivity_port: _,
+        annotations: _,
+        labels: _,
+        load_balancer_class: _,
+        load_balancer_source_ranges: _,
+        external_traffic_policy: _,
+        ip_family_policy: _,
+        ip_families: _,
+    }) = service
+    {}
+    note(ingress.is_some(), "spec.ingress");
+    note(gateway.is_some(), "spec.gateway");
+    if let Some(PersistenceSpec {
+        persistence_type,
+        host_path,
+        persistent_volume_claim,
+    }) = persistence
+    {
+        match persistence_type {
+            None | Some(PersistenceType::EmptyDir) => {
+                note(host_path.is_some(), "spec.persistence.hostPath");
+                note(
+                    persistent_volume_claim.is_some(),
+                    "spec.persistence.persistentVolumeClaim",
+                );
+            }
+            Some(PersistenceType::HostPath | PersistenceType::Pvc) => note(true, "spec.persistence.type"),
+        }
+    }
+    if let Some(StorageSpec {
+        storage_type,
+        etcd,
+        kine,
+        nats,
+    }) = storage
+    {
+        match storage_type {
+            None | Some(StorageType::Etcd) => {}
+            Some(StorageType::Kine | StorageType::Nats) => note(true, "spec.storage.type"),
+        }
+        note(kine.is_some(), "spec.storage.kine");
+        note(nats.is_some(), "spec.storage.nats");
+        if let Some(EtcdSpec {
+            image: _,
+            args,
+            persistence,
+            resources: _,
+            defrag_job,
+            members: _,
+        }) = etcd
+        {
+            note(!args.is_empty(), "spec.storage.etcd.args");
+            let is_enabled = |job: &DefragJob| job.enabled == Some(true);
+            note(
+                defrag_job.as_ref().is_some_and(is_enabled),
+                "spec.storage.etcd.defragJob",
+            );
+            if let Some(VolumeSize {
+                storage_class: _,
+                size: _,
+            }) = persistence
+            {}
+        }
+    }
+    note(
+        k0s_config.as_ref().is_some_and(has_node_local_load_balancing),
+        "spec.k0sConfig.spec.network.nodeLocalLoadBalancing",
+    );
+    note(!certificate_refs.is_empty(), "spec.certificateRefs");
+    if let Some(PkiSpec {
+        key_algorithm: _,
+        leaf_lifetime: _,
+        renew_before: _,
+    }) = pki
+    {}
+    note(!manifests.is_empty(), "spec.manifests");
+    note(!mounts.is_empty(), "spec.mounts");
+    note(!control_plane_flags.is_empty(), "spec.controlPlaneFlags");
+    note(
+        monitoring
+            .as_ref()
+            .is_some_and(|monitoring| monitoring.enabled == Some(true)),
+        "spec.monitoring",
+    );
+    if let Some(PodDisruptionBudgetSpec { enabled: _ }) = pod_disruption_budget {}
+    if let Some(KubeconfigSpec {
+        labels: _,
+        annotations: _,
+        lifetime: _,
+        group: _,
+    }) = kubeconfig
+    {}
+    note(!patches.is_empty(), "spec.patches");
+    note(remote_host_cluster.is_some(), "spec.remoteHostCluster");
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn refusal(spec: Value) -> Option<String> {
+        unsupported(&serde_json::from_value(spec).unwrap()).map(|stalled| stalled.message)
+    }
+
+    #[test]
+    fn every_field_that_is_not_rendered_is_named_by_its_path() {
+        let written = json!({
+            "ttl": "1h",
+            "ingress": {"apiHost": "a", "konnectivityHost": "b"},
+            "persistence": {"type": "pvc"},
+            "storage": {"type": "etcd", "etcd": {"args": {"quota-backend-bytes": "1"}}},
+            "controlPlaneFlags": ["--debug"],
+        });
+        assert_eq!(
+            refusal(written).as_deref(),
+            Some(
+                "not supported yet: spec.ttl, spec.ingress, spec.persistence.type, spec.storage.etcd.args, \
+                 spec.controlPlaneFlags; nothing of this generation is applied until they are removed"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_written_but_says_the_default_is_fine() {
+        let written = json!({
+            "persistence": {"type": "emptyDir"}, "storage": {"type": "etcd", "etcd": {}}, "manifests": [],
+            "k0sConfig": {"spec": {"network": {"provider": "calico"}}},
+        });
+        assert_eq!(refusal(written), None);
+    }
+}
