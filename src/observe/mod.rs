@@ -1,0 +1,218 @@
+//! Reads what a plan compares with.
+//!
+//! A scope -> paged lists -> [`Observed`].
+//!
+//! **Invariants:** what could not be read is named in [`Observed::unreadable`], never missing in silence. Of Secrets
+//! only metadata is asked for. Nothing is written.
+
+mod nodes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt as _;
+
+use crate::api::labels;
+use crate::client::{Client, ClientError, ListQuery, chain};
+use crate::object::{Kind, ObjectId, Observed, Unreadable, kinds};
+use crate::plan::FailureKind;
+
+pub use nodes::Nodes;
+
+/// Kinds whose objects belong to a cluster.
+pub const CHILDREN: [Kind; 6] = [
+    kinds::SERVICE,
+    kinds::SECRET,
+    kinds::CONFIG_MAP,
+    kinds::PERSISTENT_VOLUME_CLAIM,
+    kinds::STATEFUL_SET,
+    kinds::POD_DISRUPTION_BUDGET,
+];
+
+/// Up to this many namespaces are listed one by one; more are listed as a whole, if that is allowed.
+const FEW_NAMESPACES: usize = 4;
+/// Up to this many clusters of a namespace are named in a selector.
+const FEW_CLUSTERS: usize = 50;
+/// Lists at the same time.
+const PARALLELISM: usize = 8;
+
+/// Reads the clusters in these namespaces; of all namespaces when the set is empty.
+///
+/// *Shape*: every cluster there, whoever made it: a name that is taken must be seen. Whole objects with managed fields.
+/// *Errors*: when nothing at all could be read, the reason. Otherwise a namespace that is forbidden, or whose list broke
+/// off, is in `unreadable`.
+/// *Effects*: one paged list for each of up to four namespaces, one for all of more; where that is forbidden, one each.
+pub async fn fleet(client: &Client, namespaces: &BTreeSet<String>) -> Result<Observed, ClientError> {
+    let every = |namespace: &str| ListQuery::new(kinds::K0SMOTRON_CLUSTER, namespace);
+    let mut observed = match as_a_whole(namespaces) {
+        true => match lists(client, vec![every("")]).await {
+            Err(error) if error.kind() == FailureKind::Forbidden && !namespaces.is_empty() => {
+                lists(
+                    client,
+                    namespaces.iter().map(|namespace| every(namespace)).collect(),
+                )
+                .await?
+            }
+            other => other?,
+        },
+        false => {
+            lists(
+                client,
+                namespaces.iter().map(|namespace| every(namespace)).collect(),
+            )
+            .await?
+        }
+    };
+    if !namespaces.is_empty() {
+        let is_meant = |id: &ObjectId| namespaces.contains(&id.namespace);
+        observed.objects = observed
+            .objects
+            .iter()
+            .filter(|(id, _)| is_meant(id))
+            .map(|(id, object)| (id.clone(), object.clone()))
+            .collect();
+    }
+    Ok(observed)
+}
+
+/// Reads the children of these clusters, by our labels.
+///
+/// *Shape*: may hold children of other clusters too. Secrets come as metadata.
+/// *Errors* and unreadable parts: as [`fleet`].
+/// *Effects*: for each kind of [`CHILDREN`] one paged list for each of up to four namespaces, or one for all.
+pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<Observed, ClientError> {
+    if clusters.is_empty() {
+        return Ok(Observed::default());
+    }
+    let mut by_namespace: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for cluster in clusters {
+        by_namespace
+            .entry(&cluster.namespace)
+            .or_default()
+            .push(&cluster.name);
+    }
+    let ours = format!("{}={}", labels::APP_MANAGED_BY, labels::APP_MANAGED_BY_VALUE);
+    let query = |kind, namespace: &str, selector: &str| {
+        let query = ListQuery::new(kind, namespace).with_labels(selector);
+        if kind == kinds::SECRET {
+            query.metadata_only()
+        } else {
+            query
+        }
+    };
+    let one_by_one = || {
+        let selectors = by_namespace.iter().map(|(namespace, names)| {
+            let selector = if names.len() <= FEW_CLUSTERS {
+                format!("{ours},{} in ({})", labels::CLUSTER, names.join(","))
+            } else {
+                ours.clone()
+            };
+            (*namespace, selector)
+        });
+        let pairs: Vec<(&str, String)> = selectors.collect();
+        let of_kind = |kind| {
+            pairs
+                .iter()
+                .map(move |(namespace, selector)| query(kind, namespace, selector))
+        };
+        CHILDREN.into_iter().flat_map(of_kind).collect()
+    };
+    if by_namespace.len() <= FEW_NAMESPACES {
+        return lists(client, one_by_one()).await;
+    }
+    let whole = CHILDREN.into_iter().map(|kind| query(kind, "", &ours)).collect();
+    match lists(client, whole).await {
+        Err(error) if error.kind() == FailureKind::Forbidden => lists(client, one_by_one()).await,
+        other => other,
+    }
+}
+
+/// Reads where NodePorts can be reached, best first. Empty when Nodes may not be read: then no address is known.
+///
+/// *Errors*: all but a missing permission.
+/// *Effects*: one paged list.
+pub async fn node_addresses(client: &Client) -> Result<Vec<String>, ClientError> {
+    let mut nodes = Nodes::default();
+    let query = ListQuery::new(kinds::NODE, "");
+    let listed = client.list(&query, |page| {
+        for node in page {
+            if let Some(id) = node.id() {
+                nodes.note(&id.name, &node);
+            }
+        }
+    });
+    match listed.await {
+        Ok(_) => Ok(nodes.addresses()),
+        Err(error) if error.kind() == FailureKind::Forbidden => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn as_a_whole(namespaces: &BTreeSet<String>) -> bool {
+    namespaces.is_empty() || namespaces.len() > FEW_NAMESPACES
+}
+
+/// Runs the lists and puts them together.
+///
+/// *Errors*: the first, when none could be read; and at once when the server cannot be asked at all.
+async fn lists(client: &Client, queries: Vec<ListQuery>) -> Result<Observed, ClientError> {
+    let total = queries.len();
+    let mut results = futures::stream::iter(queries)
+        .map(|query| async move { (client.list_all(&query).await, query) })
+        // In order, so that equal servers give equal answers.
+        .buffered(PARALLELISM);
+    let mut observed = Observed::default();
+    let mut first = None;
+    let mut failed = 0;
+    while let Some((result, query)) = results.next().await {
+        let error = match result {
+            Ok(objects) => {
+                for object in objects {
+                    if let Some(id) = object.id() {
+                        observed.objects.insert(id, object);
+                    }
+                }
+                continue;
+            }
+            Err(error) => error,
+        };
+        if !is_of_one_list(&error) {
+            return Err(error);
+        }
+        failed += 1;
+        observed.unreadable.push(Unreadable {
+            kind: query.kind,
+            namespace: query.namespace,
+            reason: chain(&error),
+        });
+        first.get_or_insert(error);
+    }
+    match first {
+        Some(error) if failed == total => Err(error),
+        Some(_) | None => Ok(observed),
+    }
+}
+
+/// Says whether an error concerns one list and leaves the others worth reading.
+fn is_of_one_list(error: &ClientError) -> bool {
+    match error {
+        ClientError::Forbidden { .. }
+        | ClientError::ListBrokeOff { .. }
+        | ClientError::Refused { .. }
+        | ClientError::Timeout { .. }
+        | ClientError::Broken { .. }
+        | ClientError::Answer { .. } => true,
+        ClientError::ReadKubeconfig { .. }
+        | ClientError::NoConfiguration
+        | ClientError::InvalidKubeconfig { .. }
+        | ClientError::UnknownContext { .. }
+        | ClientError::NoContext { .. }
+        | ClientError::BlankIdentity { .. }
+        | ClientError::Connect { .. }
+        | ClientError::Unauthorized { .. }
+        | ClientError::NotInstalled { .. }
+        | ClientError::NoNamespace { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
