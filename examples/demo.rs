@@ -65,7 +65,7 @@ impl Demo {
         );
         heading("A hosting cluster: etcd, kube-apiserver, kube-controller-manager on loopback");
         let servers = Servers::try_start(&Options::default()).await?;
-        servers.node("edge-node", servers.node_address).await;
+        support::hosting::node(&servers.client().await, "edge-node", servers.node_address.into()).await;
         println!(
             "ready after {:.1} s; one Node, {}",
             started.elapsed().as_secs_f64(),
