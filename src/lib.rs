@@ -22,5 +22,6 @@ pub mod plan;
 pub mod queue;
 pub mod render;
 pub mod server;
+pub mod status;
 pub mod telemetry;
 pub mod validate;

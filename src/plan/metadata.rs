@@ -72,7 +72,7 @@ mod tests {
         );
         assert_eq!(
             of(json!({"labels": {"gone": null}, "finalizers": []})),
-            ["/metadata/finalizers", "/metadata/labels/gone"]
+            ["/metadata/labels/gone"]
         );
         assert_eq!(
             of(json!({"annotations": {"pins": "{}"}})),
