@@ -9,6 +9,7 @@ pub mod client;
 pub mod compose;
 pub mod diagnostic;
 pub mod etcd;
+pub mod fleet;
 pub mod hosted;
 pub mod k0s;
 pub mod keys;

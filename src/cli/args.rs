@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::commands;
 use super::ui::{Colour, Verbosity};
 use crate::api::duration::GoDuration;
+use crate::fleet::parent;
+use crate::fleet::select::Filter;
+use crate::fleet::selector::Selector;
 
 /// Runs hosted k0s control planes and keeps a fleet of them as files say.
 #[derive(Debug, Parser)]
@@ -31,6 +34,9 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    Init(commands::init::Arguments),
+    Validate(commands::validate::Arguments),
+    Render(commands::render::Arguments),
     Install(commands::install::Arguments),
     Crds(commands::crds::Arguments),
     Explain(commands::explain::Arguments),
@@ -108,11 +114,25 @@ pub struct Selection {
     )]
     pub namespaces: Vec<String>,
     /// Only clusters with these labels, for example `tier=prod,site!=lab`
-    #[arg(short = 'l', long, value_name = "SELECTOR", env = "K0SMOTRON_FLEET_SELECTOR", value_parser = super::selector::parse)]
-    pub selector: Option<super::selector::Selector>,
+    #[arg(short = 'l', long, value_name = "SELECTOR", env = "K0SMOTRON_FLEET_SELECTOR", value_parser = crate::fleet::selector::parse)]
+    pub selector: Option<Selector>,
     /// Only this cluster (can be repeated); the one filter under which deletions are done
     #[arg(long, value_name = "NAMESPACE/NAME", env = "K0SMOTRON_FLEET_ONLY", value_delimiter = ',', value_parser = cluster_name)]
     pub only: Vec<ClusterName>,
+}
+
+impl Selection {
+    pub fn filter(&self) -> Filter {
+        Filter {
+            namespaces: self.namespaces.iter().cloned().collect(),
+            selector: self.selector.clone(),
+            only: self
+                .only
+                .iter()
+                .map(|name| (name.namespace.clone(), name.name.clone()))
+                .collect(),
+        }
+    }
 }
 
 /// The hub: the cluster in which the control planes run.
@@ -129,12 +149,9 @@ pub struct Hub {
     #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,
     /// Namespace of the ConfigMap that remembers the fleet on this hub
-    #[arg(long, value_name = "NAMESPACE", env = "K0SMOTRON_FLEET_PARENT_NAMESPACE", default_value = crate::cli::args::SYSTEM_NAMESPACE)]
+    #[arg(long, value_name = "NAMESPACE", env = "K0SMOTRON_FLEET_PARENT_NAMESPACE", default_value = parent::NAMESPACE)]
     pub parent_namespace: String,
 }
-
-/// Namespace of what belongs to the product itself: the controller, and the parents of fleets.
-pub const SYSTEM_NAMESPACE: &str = "k0smotron-fleet";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {

@@ -3,6 +3,8 @@
 use std::error::Error;
 
 use super::exit::Exit;
+use crate::client::ClientError;
+use crate::fleet::FleetError;
 
 /// What kind of failure it was; the exit code follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +147,14 @@ impl<E: Error + 'static> From<E> for CliError {
             hints: Vec::new(),
         };
         converted.drop_quoted();
-        converted
+        if let Some(fleet) = error.downcast_ref::<FleetError>() {
+            if fleet.is_refusal() {
+                converted.kind = ErrorKind::Refused;
+            }
+            return converted.hints(fleet.hint());
+        }
+        let client = error.downcast_ref::<ClientError>();
+        converted.hints(client.and_then(ClientError::hint))
     }
 }
 

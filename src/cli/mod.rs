@@ -14,9 +14,10 @@ pub mod args;
 pub mod commands;
 pub mod error;
 pub mod exit;
+pub mod hub;
 pub mod reference;
-pub mod selector;
 pub mod show;
+pub mod source;
 pub mod ui;
 
 use args::{CommandLine, Verb};
@@ -65,6 +66,9 @@ fn parse(arguments: &[OsString]) -> Result<CommandLine, Exit> {
 fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
     match verb {
         Verb::Crds(arguments) => commands::crds::run(&arguments, ui),
+        Verb::Init(arguments) => commands::init::run(&arguments, ui),
+        Verb::Validate(arguments) => commands::validate::run(&arguments, ui),
+        Verb::Render(arguments) => commands::render::run(&arguments, ui),
         Verb::Install(arguments) => commands::install::run(&arguments, ui),
         Verb::Explain(arguments) => commands::explain::run(&arguments, ui),
         Verb::Completion(arguments) => commands::completion::run(&arguments, ui),
@@ -73,7 +77,6 @@ fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
 }
 
 /// Runs what talks to servers on a runtime of its own.
-#[expect(dead_code, reason = "the commands that talk to a hub come next")]
 fn block_on<T>(future: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

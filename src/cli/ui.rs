@@ -150,18 +150,30 @@ impl Ui {
     }
 }
 
-/// Breaks text between words so that no line is longer than `width`, except for single words that are.
+/// Breaks text between words so that no line is longer than `width`; words that are get broken themselves.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
     let mut lines = Vec::new();
     let mut line = String::new();
+    let mut used = 0;
     for word in text.split_whitespace() {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+        let mut rest: Vec<char> = word.chars().collect();
+        if used > 0 && used + 1 + rest.len() > width {
             lines.push(std::mem::take(&mut line));
+            used = 0;
         }
-        if !line.is_empty() {
+        if used > 0 {
             line.push(' ');
+            used += 1;
         }
-        line.push_str(word);
+        while used + rest.len() > width {
+            let later = rest.split_off(width - used);
+            line.extend(rest);
+            lines.push(std::mem::take(&mut line));
+            (rest, used) = (later, 0);
+        }
+        used += rest.len();
+        line.extend(rest);
     }
     if !line.is_empty() || lines.is_empty() {
         lines.push(line);
@@ -176,7 +188,7 @@ mod tests {
     #[test]
     fn text_is_wrapped_between_words() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("averylongword a", 4), ["averylongword", "a"]);
+        assert_eq!(wrap("a averylongword b", 5), ["a", "avery", "longw", "ord b"]);
         assert_eq!(wrap("", 10), [""]);
     }
 }

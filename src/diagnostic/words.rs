@@ -22,6 +22,19 @@ pub fn quote(text: &str) -> String {
     shown
 }
 
+/// Returns a user's text with everything invisible written as an escape, and nothing else changed.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hidden(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// Tells whether a character would move the cursor, turn the direction of text, or not be seen.
 pub(super) fn is_hidden(character: char) -> bool {
     character.is_control()

@@ -10,7 +10,6 @@ pub fn program() -> Program {
 }
 
 /// Puts files into the folder in which the program runs.
-#[expect(dead_code, reason = "used by the commands that read files")]
 pub fn write(program: &Program, files: &[(&str, &str)]) {
     for (path, content) in files {
         let file = program.folder().join(path);
@@ -41,7 +40,6 @@ pub fn assert_fits(output: &Output) {
     }
 }
 
-#[expect(dead_code, reason = "used by the commands that read files")]
 pub fn exists(program: &Program, path: &str) -> bool {
     Path::exists(&program.folder().join(path))
 }

@@ -3,5 +3,8 @@
 pub mod completion;
 pub mod crds;
 pub mod explain;
+pub mod init;
 pub mod install;
+pub mod render;
+pub mod validate;
 pub mod version;

@@ -2,7 +2,15 @@
 //!
 //! **Invariant:** deterministic: keys sorted, lists in a stated order, no time of day, no name of a context.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+
+use super::findings::position;
+use crate::api::fleet::Fleet;
+use crate::diagnostic::{Findings, SourceTree};
+use crate::object::ObjectId;
+use crate::plan::{Action, Operation, Plan};
 
 /// Version of the documents. It grows when a field changes its meaning or goes; new fields may come any time.
 const VERSION: u32 = 1;
@@ -14,4 +22,98 @@ pub fn document(kind: &str, mut content: Value) -> String {
         fields.insert("formatVersion".to_owned(), json!(VERSION));
     }
     format!("{content:#}\n")
+}
+
+/// Returns name and id, or null without a fleet.
+pub fn fleet(fleet: Option<&Fleet>) -> Value {
+    match fleet {
+        Some(fleet) => json!({ "name": fleet.name, "id": fleet.spec.id }),
+        None => Value::Null,
+    }
+}
+
+/// Returns the findings in the order of their places, without source text.
+pub fn findings(findings: &Findings, tree: &SourceTree) -> Value {
+    let one = |finding: &crate::diagnostic::Finding| {
+        let place = finding.span().map(|span| tree.position(span));
+        json!({
+            "code": finding.code.as_str(),
+            "severity": finding.severity.as_str(),
+            "message": finding.message,
+            "position": position(finding, tree),
+            "file": place.as_ref().map(|place| &place.path),
+            "line": place.as_ref().map(|place| place.line),
+            "column": place.as_ref().map(|place| place.column),
+            "hints": finding.hints,
+        })
+    };
+    findings.iter().map(one).collect()
+}
+
+/// Returns kind, namespace and name.
+pub fn id(id: &ObjectId) -> Value {
+    json!({ "kind": id.kind.kind, "namespace": id.namespace, "name": id.name })
+}
+
+/// Returns the parts of a plan: `summary`, `entries` in the order of execution, `held` and `unchanged` by identity.
+pub fn plan(plan: &Plan) -> serde_json::Map<String, Value> {
+    let mut impacts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for action in plan.actions() {
+        *impacts.entry(action.impact.as_str()).or_default() += 1;
+    }
+    for held in &plan.held {
+        *reasons.entry(held.reason.as_str()).or_default() += 1;
+    }
+    let counts = plan.counts();
+    let entries: Vec<Value> = plan
+        .waves
+        .iter()
+        .flat_map(|wave| wave.actions.iter().map(|action| entry(&wave.name, action)))
+        .collect();
+    let held: Vec<Value> = plan
+        .held
+        .iter()
+        .map(|held| json!({ "object": id(&held.id), "reason": held.reason.as_str(), "waitingOn": held.waiting_on }))
+        .collect();
+    let parts = json!({
+        "revision": plan.revision,
+        "summary": {
+            "create": counts.create,
+            "change": counts.change,
+            "delete": counts.delete,
+            "held": counts.held,
+            "unchanged": counts.unchanged,
+            "impacts": impacts,
+            "heldReasons": reasons,
+        },
+        "entries": entries,
+        "held": held,
+        "unchanged": plan.unchanged.iter().map(id).collect::<Vec<_>>(),
+    });
+    match parts {
+        Value::Object(parts) => parts,
+        _ => serde_json::Map::new(),
+    }
+}
+
+fn entry(wave: &str, action: &Action) -> Value {
+    json!({
+        "object": id(&action.id),
+        "action": verb(&action.operation),
+        "impact": action.impact.as_str(),
+        "wave": wave,
+        "reason": action.reason,
+        "changes": action.changes,
+        "effects": action.effects,
+    })
+}
+
+/// Returns `create`, `change` or `delete`.
+pub fn verb(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Create { .. } | Operation::Issue { .. } => "create",
+        Operation::Apply { .. } | Operation::Reissue { .. } | Operation::PatchMetadata { .. } => "change",
+        Operation::Delete { .. } => "delete",
+    }
 }

@@ -1,7 +1,5 @@
 //! Label selectors as kubectl takes them.
 
-use std::collections::BTreeMap;
-
 /// All requirements must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector(Vec<Requirement>);
@@ -16,12 +14,16 @@ enum Requirement {
 }
 
 impl Selector {
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    /// Says whether an object passes, given its labels by key.
+    pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+        let is_one_of = |key: &str, values: &[String]| {
+            label(key).is_some_and(|value| values.iter().any(|wanted| wanted == value))
+        };
         self.0.iter().all(|requirement| match requirement {
-            Requirement::Exists(key) => labels.contains_key(key),
-            Requirement::Absent(key) => !labels.contains_key(key),
-            Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
-            Requirement::NotIn(key, values) => !labels.get(key).is_some_and(|value| values.contains(value)),
+            Requirement::Exists(key) => label(key).is_some(),
+            Requirement::Absent(key) => label(key).is_none(),
+            Requirement::In(key, values) => is_one_of(key, values),
+            Requirement::NotIn(key, values) => !is_one_of(key, values),
         })
     }
 }
@@ -94,9 +96,14 @@ mod tests {
     use super::*;
 
     fn matches(selector: &str) -> bool {
-        let labels =
-            [("tier", "prod"), ("site", "berlin")].map(|(key, value)| (key.to_owned(), value.to_owned()));
-        parse(selector).unwrap().matches(&labels.into())
+        let labels = [("tier", "prod"), ("site", "berlin")];
+        let label = |key: &str| {
+            labels
+                .iter()
+                .find(|(other, _)| *other == key)
+                .map(|(_, value)| *value)
+        };
+        parse(selector).unwrap().matches(label)
     }
 
     #[test]

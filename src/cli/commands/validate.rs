@@ -1,0 +1,73 @@
+//! `validate`: checks the files of a fleet, without a cluster.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::args::{Format, Output, Source};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::show::json;
+use crate::cli::source::{self, Files, Stream, count};
+use crate::cli::ui::Ui;
+
+/// Check the files of a fleet, without a cluster
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
+    let files = source::read(&arguments.source.path())?;
+    match arguments.output.output {
+        Format::Text => {
+            let mut text = source::text(&files, Stream::Answer, ui);
+            if !text.is_empty() && ui.stdout_is_terminal() {
+                text.push('\n');
+            }
+            ui.answer(&format!("{text}{}\n", summary(&files)))?;
+        }
+        Format::Json => ui.answer(&json::document("validation", document(&files)))?,
+    }
+    Ok(if files.reading.findings.has_errors() {
+        Exit::InvalidInput
+    } else {
+        Exit::Success
+    })
+}
+
+fn summary(files: &Files) -> String {
+    let reading = &files.reading;
+    let clusters = count(reading.clusters.len() + reading.rejected.len(), "cluster");
+    let place = match &reading.fleet {
+        Some(fleet) => format!("{clusters} in fleet {}", fleet.name),
+        None => clusters,
+    };
+    match (reading.findings.errors(), reading.findings.warnings()) {
+        (0, 0) => format!("Valid: {place}, no problems"),
+        (0, warnings) => format!("Valid: {place}, {}", count(warnings, "warning")),
+        (errors, 0) => format!("Invalid: {place}, {}", count(errors, "error")),
+        (errors, warnings) => {
+            format!(
+                "Invalid: {place}, {}, {}",
+                count(errors, "error"),
+                count(warnings, "warning")
+            )
+        }
+    }
+}
+
+fn document(files: &Files) -> serde_json::Value {
+    let reading = &files.reading;
+    json!({
+        "fleet": json::fleet(reading.fleet.as_ref()),
+        "revision": files.tree.revision,
+        "clusters": reading.clusters.len(),
+        "rejected": reading.rejected.len(),
+        "errors": reading.findings.errors(),
+        "warnings": reading.findings.warnings(),
+        "findings": json::findings(&reading.findings, &files.tree),
+    })
+}

@@ -1,0 +1,72 @@
+//! Why a fleet could not be looked at or written.
+
+use super::parent::ParentError;
+use crate::client::ClientError;
+use crate::object::ObjectId;
+use crate::plan::Refusal;
+
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    #[error("cannot tell which hub this is")]
+    Identify { source: Box<ClientError> },
+    #[error("the fleet is bound to the hub {wanted}, and {server} is {}", found.as_deref().unwrap_or("one whose uid cannot be read"))]
+    OtherHub {
+        server: String,
+        wanted: String,
+        found: Option<String>,
+    },
+    #[error("cannot read what the hub remembers of the fleet")]
+    ReadParent { source: Box<ClientError> },
+    #[error("what the hub remembers of the fleet cannot be used")]
+    Parent { source: ParentError },
+    #[error("cannot read the clusters on the hub")]
+    Observe { source: Box<ClientError> },
+    #[error("{server} has never seen the fleet `{fleet_id}` ({parent} is not there)")]
+    UnknownFleet {
+        server: String,
+        fleet_id: String,
+        parent: Box<ObjectId>,
+    },
+    #[error("the fleet was changed by another run since this plan was made")]
+    Raced,
+    #[error("cannot write what the hub has to remember of the fleet")]
+    WriteParent { source: Box<ClientError> },
+    #[error("the plan may not be executed")]
+    Refused { source: Refusal },
+}
+
+impl FleetError {
+    /// Says whether a guard refused, before the first write.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::OtherHub { .. }
+            | Self::UnknownFleet { .. }
+            | Self::Raced
+            | Self::Parent { .. }
+            | Self::Refused { .. } => true,
+            Self::Identify { .. }
+            | Self::ReadParent { .. }
+            | Self::Observe { .. }
+            | Self::WriteParent { .. } => false,
+        }
+    }
+
+    /// Returns what a person can do about it, as one line.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Identify { source }
+            | Self::ReadParent { source }
+            | Self::Observe { source }
+            | Self::WriteParent { source } => source.hint(),
+            Self::OtherHub { .. } => Some(
+                "choose its context, or change spec.hub.uid of the Fleet if the hub was replaced".to_owned(),
+            ),
+            Self::UnknownFleet { .. } => Some(
+                "if this is the right hub, pass --first-apply once (or run `k0smotron-fleet init --hub`)"
+                    .to_owned(),
+            ),
+            Self::Raced => Some("nothing was written; plan and apply again".to_owned()),
+            Self::Parent { .. } | Self::Refused { .. } => None,
+        }
+    }
+}

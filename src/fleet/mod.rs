@@ -1,0 +1,83 @@
+//! The whole way from files and a hub to an outcome, for the command line and the sync alike.
+//!
+//! [`Reading`] and a [`Client`] -> [`Live`] -> [`Plan`]; [`ApprovedPlan`] -> parent changed, plan executed -> [`Outcome`].
+//!
+//! **Invariants:** nothing is written before a plan is approved. On a hub that does not know the fleet nothing is
+//! written at all, unless the caller says that this is the first time. Before the first write of a run the parent of
+//! the fleet is changed at the very version the plan was made with, so that of two runs that planned at the same moment
+//! only one goes on, and a budget of deletions is spent once.
+
+mod error;
+mod hub;
+pub mod parent;
+pub mod select;
+pub mod selector;
+
+pub use error::FleetError;
+pub use hub::{Hub, KUBE_SYSTEM, check_hub, identify};
+pub use parent::{Parent, StoredParent};
+
+use crate::api::fleet::Fleet;
+use crate::api::labels;
+use crate::client::{Client, ClientError, Created};
+use crate::object::Object;
+
+/// Whether a fleet was made known to a hub by this call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registered {
+    Now,
+    Before,
+}
+
+/// Makes a fleet known to a hub. Repeating is harmless.
+///
+/// *Effects*: one create of the parent; if its namespace is missing, that too.
+pub async fn register(client: &Client, fleet: &Fleet, namespace: &str) -> Result<Registered, FleetError> {
+    let parent = Parent::new(fleet).to_object(namespace);
+    let create = || client.create_only(&parent, None, labels::FLEET_MANAGER);
+    let created = match create().await {
+        Err(ClientError::NoNamespace { .. }) => {
+            create_namespace(client, namespace)
+                .await
+                .map_err(|error| FleetError::WriteParent {
+                    source: Box::new(error),
+                })?;
+            create().await
+        }
+        other => other,
+    };
+    match created {
+        Ok(Created::New(_)) => Ok(Registered::Now),
+        Ok(Created::Exists) => Ok(Registered::Before),
+        Err(error) => Err(FleetError::WriteParent {
+            source: Box::new(error),
+        }),
+    }
+}
+
+async fn create_namespace(client: &Client, name: &str) -> Result<Created, ClientError> {
+    let body = serde_json::json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+    client
+        .create_only(&Object(body), None, labels::FLEET_MANAGER)
+        .await
+}
+
+/// Reads what the hub remembers of a fleet; `None` when it has never seen it.
+///
+/// *Effects*: one GET.
+pub async fn recall(
+    client: &Client,
+    fleet_id: &str,
+    namespace: &str,
+) -> Result<Option<StoredParent>, FleetError> {
+    let found = client
+        .get(&parent::id(namespace, fleet_id))
+        .await
+        .map_err(|error| FleetError::ReadParent {
+            source: Box::new(error),
+        })?;
+    found
+        .map(|object| Parent::from_object(&object, fleet_id))
+        .transpose()
+        .map_err(|source| FleetError::Parent { source })
+}

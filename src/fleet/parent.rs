@@ -1,0 +1,303 @@
+//! What a hub remembers of a fleet: one ConfigMap, its parent.
+//!
+//! It says that the fleet may be on this hub at all, in which namespaces its clusters can be found once they have left
+//! the files, and how much of the budget of deletions is spent. It is changed before the first write of a run, at the
+//! version that was read, so that of two runs that looked at the same moment only one goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::api::fleet::Fleet;
+use crate::api::{labels, names};
+use crate::object::{Object, ObjectId, digest, kinds};
+
+/// Namespace of the parent unless the caller names another: that of the controller.
+pub const NAMESPACE: &str = "k0smotron-fleet";
+
+/// Version of what is written here. A parent of a newer one is not touched.
+const VERSION: &str = "1";
+
+mod key {
+    pub const VERSION: &str = "version";
+    pub const ID: &str = "id";
+    pub const NAME: &str = "name";
+    pub const NAMESPACES: &str = "namespaces";
+    pub const REVISION: &str = "revision";
+    pub const FLEET: &str = "fleet";
+    pub const SPENT: &str = "spent";
+    pub const SPENT_ON: &str = "spentOn";
+    pub const TOOL: &str = "tool";
+}
+
+/// The memory itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parent {
+    pub fleet_id: String,
+    pub name: String,
+    /// Every namespace that a cluster of the fleet was ever written to.
+    pub namespaces: BTreeSet<String>,
+    /// Commit that was applied completely last.
+    pub revision: Option<String>,
+    /// The Fleet as it was applied last, as JSON.
+    pub fleet: Option<String>,
+    /// How many deletions were begun for the content with the digest `spent_on`.
+    pub spent: usize,
+    pub spent_on: String,
+    /// Keys that this version does not know, kept as they are.
+    others: BTreeMap<String, String>,
+}
+
+/// A parent as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredParent {
+    pub parent: Parent,
+    pub uid: String,
+    pub resource_version: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParentError {
+    #[error("{id} was written by a newer version (format {version}); use that version")]
+    Newer { id: String, version: String },
+    #[error("{id} is not the memory of fleet `{fleet_id}`: {reason}")]
+    NotOurs {
+        id: String,
+        fleet_id: String,
+        reason: String,
+    },
+}
+
+/// Returns the identity of the parent of a fleet.
+pub fn id(namespace: &str, fleet_id: &str) -> ObjectId {
+    ObjectId::new(kinds::CONFIG_MAP, namespace, names::fleet_parent(fleet_id))
+}
+
+impl Parent {
+    /// Returns the memory of a fleet that was never applied.
+    pub fn new(fleet: &Fleet) -> Self {
+        Self {
+            fleet_id: fleet.spec.id.clone(),
+            name: fleet.name.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns how many deletions were begun for the same content before. Another content starts anew.
+    pub fn spent_on(&self, content: &str) -> usize {
+        if self.spent_on == content { self.spent } else { 0 }
+    }
+
+    /// Returns the memory before a run: with the namespaces it writes to and the deletions it begins.
+    #[must_use]
+    pub fn before_run(
+        &self,
+        fleet: &Fleet,
+        namespaces: BTreeSet<String>,
+        content: &str,
+        deletions: usize,
+    ) -> Self {
+        let mut parent = self.clone();
+        parent.name = fleet.name.clone();
+        parent.fleet = serde_json::to_string(&fleet.spec).ok();
+        parent.namespaces.extend(namespaces);
+        if deletions > 0 {
+            parent.spent = self.spent_on(content) + deletions;
+            parent.spent_on = content.to_owned();
+        }
+        parent
+    }
+
+    /// Returns the memory after a run that did everything.
+    #[must_use]
+    pub fn after_run(&self, revision: Option<&str>) -> Self {
+        Self {
+            revision: revision.map(str::to_owned).or_else(|| self.revision.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the ConfigMap, without uid and version.
+    pub fn to_object(&self, namespace: &str) -> Object {
+        let mut data = self.others.clone();
+        let namespaces: Vec<&str> = self.namespaces.iter().map(String::as_str).collect();
+        for (key, value) in [
+            (key::VERSION, VERSION.to_owned()),
+            (key::ID, self.fleet_id.clone()),
+            (key::NAME, self.name.clone()),
+            (key::NAMESPACES, namespaces.join("\n")),
+            (key::TOOL, env!("CARGO_PKG_VERSION").to_owned()),
+        ] {
+            data.insert(key.to_owned(), value);
+        }
+        let optional = [
+            (key::REVISION, self.revision.clone()),
+            (key::FLEET, self.fleet.clone()),
+            (key::SPENT, (self.spent > 0).then(|| self.spent.to_string())),
+            (key::SPENT_ON, (self.spent > 0).then(|| self.spent_on.clone())),
+        ];
+        for (key, value) in optional {
+            data.extend(value.map(|value| (key.to_owned(), value)));
+        }
+        let id = id(namespace, &self.fleet_id);
+        Object(json!({
+            "apiVersion": id.kind.api_version(),
+            "kind": id.kind.kind,
+            "metadata": {
+                "name": id.name,
+                "namespace": id.namespace,
+                "labels": {
+                    labels::APP_MANAGED_BY: labels::APP_MANAGED_BY_VALUE,
+                    labels::FLEET_ID: self.fleet_id,
+                    labels::FLEET_PARENT: "true",
+                },
+            },
+            "data": data,
+        }))
+    }
+
+    /// Reads a ConfigMap of the name that the parent of `fleet_id` has.
+    pub fn from_object(object: &Object, fleet_id: &str) -> Result<StoredParent, ParentError> {
+        let id = object
+            .id()
+            .unwrap_or_else(|| ObjectId::new(kinds::CONFIG_MAP, "", names::fleet_parent(fleet_id)))
+            .to_string();
+        let not_ours = |reason: &str| ParentError::NotOurs {
+            id: id.clone(),
+            fleet_id: fleet_id.to_owned(),
+            reason: reason.to_owned(),
+        };
+        if object.label(labels::FLEET_ID) != Some(fleet_id) || object.label(labels::FLEET_PARENT).is_none() {
+            return Err(not_ours("it lacks the labels of one"));
+        }
+        let mut others: BTreeMap<String, String> = object
+            .0
+            .get("data")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect();
+        let mut take = |key: &str| others.remove(key);
+        let version = take(key::VERSION).unwrap_or_default();
+        if version != VERSION {
+            return Err(ParentError::Newer { id, version });
+        }
+        if take(key::ID).as_deref() != Some(fleet_id) {
+            return Err(not_ours("it has another id"));
+        }
+        let namespaces = take(key::NAMESPACES).unwrap_or_default();
+        let parent = Self {
+            fleet_id: fleet_id.to_owned(),
+            name: take(key::NAME).unwrap_or_default(),
+            namespaces: namespaces.lines().map(str::to_owned).collect(),
+            revision: take(key::REVISION),
+            fleet: take(key::FLEET),
+            // A number that cannot be read must not refill the budget.
+            spent: take(key::SPENT).map_or(0, |spent| spent.parse().unwrap_or(usize::MAX / 2)),
+            spent_on: take(key::SPENT_ON).unwrap_or_default(),
+            others: {
+                take(key::TOOL);
+                others
+            },
+        };
+        Ok(StoredParent {
+            parent,
+            uid: object.uid().unwrap_or_default().to_owned(),
+            resource_version: object.resource_version().unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+impl StoredParent {
+    /// Returns the ConfigMap with the version it was read at, which a write then insists on.
+    pub fn replacement(&self, parent: &Parent, namespace: &str) -> Object {
+        let mut object = parent.to_object(namespace);
+        object.0["metadata"]["resourceVersion"] = json!(self.resource_version);
+        object
+    }
+}
+
+/// Returns the digest of what a fleet says: what a budget of deletions is spent on.
+///
+/// *Shape*: independent of commits, so that an empty commit does not refill a budget.
+pub fn content<'a>(fleet: Option<&Fleet>, objects: impl Iterator<Item = &'a Object>) -> String {
+    let fleet = fleet.map(|fleet| json!({ "name": fleet.name, "spec": fleet.spec }));
+    digest(&json!({ "fleet": fleet, "objects": objects.collect::<Vec<_>>() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet() -> Fleet {
+        Fleet {
+            name: "acme".to_owned(),
+            spec: serde_json::from_value(json!({ "id": "acme-7f3a" })).unwrap(),
+        }
+    }
+
+    fn stored(parent: &Parent) -> Object {
+        let mut object = parent.to_object(NAMESPACE);
+        object.0["metadata"]["uid"] = json!("u");
+        object.0["metadata"]["resourceVersion"] = json!("7");
+        object
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let parent = Parent::new(&fleet())
+            .before_run(
+                &fleet(),
+                ["edge".to_owned(), "prod".to_owned()].into(),
+                "digest",
+                2,
+            )
+            .after_run(Some("3f2c1d9"));
+        let read = Parent::from_object(&stored(&parent), "acme-7f3a").unwrap();
+        assert_eq!(read.parent, parent);
+        assert_eq!(read.replacement(&parent, NAMESPACE).resource_version(), Some("7"));
+    }
+
+    #[test]
+    fn keys_of_others_are_kept() {
+        let mut object = stored(&Parent::new(&fleet()));
+        object.0["data"]["rollout"] = json!("{}");
+        let read = Parent::from_object(&object, "acme-7f3a").unwrap();
+        assert_eq!(read.parent.to_object(NAMESPACE).text("/data/rollout"), Some("{}"));
+    }
+
+    #[test]
+    fn retries_do_not_refill_the_budget_and_other_content_does() {
+        let parent = Parent::new(&fleet()).before_run(&fleet(), BTreeSet::new(), "one", 3);
+        let parent = parent.before_run(&fleet(), BTreeSet::new(), "one", 2);
+        assert_eq!((parent.spent_on("one"), parent.spent_on("two")), (5, 0));
+        let mut object = stored(&parent);
+        object.0["data"]["spent"] = json!("many");
+        let read = Parent::from_object(&object, "acme-7f3a").unwrap();
+        assert!(read.parent.spent_on("one") > 1_000_000);
+    }
+
+    #[test]
+    fn a_config_map_that_is_not_a_parent_is_left_alone() {
+        let mut object = stored(&Parent::new(&fleet()));
+        object.0["data"]["version"] = json!("2");
+        assert!(matches!(
+            Parent::from_object(&object, "acme-7f3a"),
+            Err(ParentError::Newer { .. })
+        ));
+        object.0["metadata"]["labels"] = json!({});
+        assert!(matches!(
+            Parent::from_object(&object, "acme-7f3a"),
+            Err(ParentError::NotOurs { .. })
+        ));
+    }
+
+    #[test]
+    fn the_digest_of_the_content_knows_no_commit() {
+        let objects = [Object(json!({ "a": 1 }))];
+        let one = content(Some(&fleet()), objects.iter());
+        assert_eq!(one, content(Some(&fleet()), objects.iter()));
+        assert_ne!(one, content(Some(&fleet()), [].iter()));
+    }
+}
