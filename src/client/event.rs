@@ -61,7 +61,7 @@ impl Client {
         let body = json!({
             "apiVersion": EVENT.api_version(),
             "kind": EVENT.kind,
-            "metadata": { "generateName": format!("{}.", cut(&id.name, NAME_MAX)), "namespace": namespace },
+            "metadata": { "generateName": format!("{}-", cut(&id.name, NAME_MAX).trim_end_matches('.')), "namespace": namespace },
             "eventTime": format!("{now:.6}"),
             "reportingController": "k0smotron-fleet",
             "reportingInstance": cut(instance, 128),
