@@ -10,16 +10,24 @@
 mod action;
 mod approve;
 mod children;
+mod deletions;
+mod entry;
+mod fleet;
 mod guards;
 mod impact;
 mod metadata;
 mod outcome;
 mod ownership;
+mod preview;
+mod shown;
+mod tracking;
 
 pub use action::{Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Wave};
 pub use approve::{
     Approval, ApprovedPlan, Consent, Question, Refusal, approve, approve_children, approve_release,
 };
 pub use children::children;
+pub use entry::{Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune};
+pub use fleet::{candidates, fleet};
 pub use outcome::{ActionResult, Failure, FailureKind, Outcome};
 pub use ownership::{Owner, Ownership, of_child};

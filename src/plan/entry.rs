@@ -1,0 +1,174 @@
+//! What the plan of a fleet is made from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::fleet::FleetSpec;
+use crate::api::fleet_sync::Deletions;
+use crate::compose::Composed;
+use crate::diagnostic::SourceTree;
+use crate::object::{Object, ObjectId, Observed};
+use crate::render::Settings;
+
+/// One cluster that the files want.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetEntry {
+    pub id: ObjectId,
+    /// As it was written: without anything the fleet adds.
+    pub object: Object,
+    /// Path of the file.
+    pub source: String,
+    /// `file:line:column` of the document.
+    pub place: String,
+    /// `file:line:column` of values, by JSON pointer into the object.
+    pub places: BTreeMap<String, String>,
+}
+
+impl FleetEntry {
+    /// Returns the entry of a composed cluster, with its places as text.
+    pub fn of(composed: &Composed, tree: &SourceTree) -> Self {
+        let text = |span| {
+            let position = tree.position(span);
+            format!("{}:{}:{}", position.path, position.line, position.column)
+        };
+        let places: BTreeMap<String, String> = composed
+            .provenance
+            .iter()
+            .map(|(pointer, span)| (pointer.clone(), text(*span)))
+            .collect();
+        Self {
+            id: composed.id(),
+            object: composed.object.clone(),
+            source: composed.source_path.clone(),
+            place: places
+                .get("")
+                .cloned()
+                .unwrap_or_else(|| composed.source_path.clone()),
+            places,
+        }
+    }
+
+    /// Returns where the value at a pointer was written, or the nearest value around it.
+    pub fn place_of(&self, pointer: &str) -> Option<&str> {
+        let mut pointer = pointer;
+        loop {
+            if let Some(place) = self.places.get(pointer) {
+                return Some(place);
+            }
+            pointer = pointer.rsplit_once('/')?.0;
+        }
+    }
+}
+
+/// What a run may do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetPolicy {
+    /// Commit or other name of what the files were read from.
+    pub revision: Option<String>,
+    /// `None`: clusters are created and changed, and none is ever deleted.
+    pub id: Option<String>,
+    pub deletions: Deletions,
+    pub prune: Prune,
+    pub budget: Budget,
+    /// Deletions of this very content that earlier runs began: trying again does not refill the budget.
+    pub deleted_before: usize,
+    pub empty_set: EmptySet,
+    pub files: Files,
+    /// Field managers whose fields are taken over although they apply the same objects.
+    pub force_conflicts: BTreeSet<String>,
+    /// Namespaces that are missing and that the fleet makes.
+    pub missing_namespaces: BTreeSet<String>,
+}
+
+impl FleetPolicy {
+    /// Returns the most careful policy for a fleet: its own settings, nothing allowed on top.
+    ///
+    /// Without `fleet` it has no id.
+    pub fn of(fleet: Option<&FleetSpec>, files: Files) -> Self {
+        let strictest = Budget { count: 0, percent: 0 };
+        Self {
+            revision: None,
+            id: fleet.map(|fleet| fleet.id.clone()),
+            deletions: fleet.map_or(Deletions::Never, FleetSpec::deletions),
+            prune: Prune::No,
+            budget: fleet.map_or(strictest, |fleet| Budget {
+                count: fleet.max_deletions_count(),
+                percent: fleet.max_deletions_percent(),
+            }),
+            deleted_before: 0,
+            empty_set: if fleet.is_some_and(FleetSpec::allows_empty) {
+                EmptySet::Allowed
+            } else {
+                EmptySet::Suspicious
+            },
+            files,
+            force_conflicts: BTreeSet::new(),
+            missing_namespaces: BTreeSet::new(),
+        }
+    }
+}
+
+/// Whether this one run deletes what left the files, although the fleet does not say so by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prune {
+    No,
+    Yes,
+}
+
+/// The most deletions of one revision; both numbers hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    pub count: u32,
+    /// Of the clusters of the fleet, rounded up, and at least one unless it is 0.
+    pub percent: u32,
+}
+
+impl Budget {
+    /// Returns how many of `members` clusters may be deleted.
+    pub fn limit(self, members: usize) -> usize {
+        let percent = usize::try_from(self.percent).unwrap_or(usize::MAX);
+        let part = members.saturating_mul(percent).div_ceil(100);
+        let part = if percent == 0 { 0 } else { part.max(1) };
+        part.min(usize::try_from(self.count).unwrap_or(usize::MAX))
+    }
+}
+
+/// What files without a single cluster mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptySet {
+    /// A mistake: nothing is deleted.
+    Suspicious,
+    /// What they say.
+    Allowed,
+}
+
+/// Whether the files could be read without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    Sound,
+    /// Nothing is deleted anywhere.
+    WithErrors,
+}
+
+/// What the impact of a change is computed from: what the operator would look at, and how it is set.
+#[derive(Clone, Copy, Debug)]
+pub struct Preview<'a> {
+    /// Children of the candidates (see [`super::candidates`]); may hold more.
+    pub children: &'a Observed,
+    pub node_addresses: &'a [String],
+    pub settings: &'a Settings,
+    pub now: Timestamp,
+}
+
+/// Everything the plan of a fleet depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct FleetInput<'a> {
+    pub desired: &'a [FleetEntry],
+    /// Clusters that files name but that have errors: they are not gone.
+    pub rejected: &'a BTreeSet<ObjectId>,
+    /// All clusters of the namespaces concerned, whoever made them.
+    pub observed: &'a Observed,
+    /// `None`: impacts of changes are not known.
+    pub preview: Option<Preview<'a>>,
+}

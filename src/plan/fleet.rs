@@ -1,0 +1,342 @@
+//! A fleet: the clusters that the files want against those that are there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::entry::Files;
+use super::impact::Consequence;
+use super::tracking::{self, Tracked};
+use super::{
+    Action, FieldChange, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan, Wave,
+};
+use super::{deletions, preview, shown};
+use crate::api::{cel, labels};
+use crate::object::{
+    Difference, Object, ObjectId, Observed, Unreadable, differences, is_applied_by, kinds, pointer,
+};
+
+/// Plans a fleet.
+///
+/// *Shape*: waves `namespaces`, `changes`, `deletions`; empty ones are left out. A cluster is in at most one action,
+/// and may be held besides for a part of it that is left to somebody else. The order of the entries does not matter.
+/// Never fails: what must not be done is held, each for itself.
+pub fn fleet(input: &FleetInput<'_>, policy: &FleetPolicy) -> Plan {
+    let mut planner = Planner {
+        input,
+        policy,
+        changes: Vec::new(),
+        held: Vec::new(),
+        unchanged: Vec::new(),
+    };
+    let mut desired: BTreeMap<&ObjectId, Vec<&FleetEntry>> = BTreeMap::new();
+    for entry in input.desired {
+        desired.entry(&entry.id).or_default().push(entry);
+    }
+    for (id, entries) in &desired {
+        match entries.as_slice() {
+            [entry] => planner.want(entry),
+            _ => planner.hold_duplicates(id, entries),
+        }
+    }
+    for id in input.rejected.iter().filter(|id| !desired.contains_key(id)) {
+        if input.observed.objects.get(id).is_some() {
+            planner.hold(
+                id,
+                HeldReason::ErrorFindings,
+                "its file has errors; it stays as it is".to_owned(),
+            );
+        }
+    }
+    let named: BTreeSet<&ObjectId> = desired.keys().copied().chain(input.rejected).collect();
+    let (deletions, held) = deletions::plan(input, policy, &named);
+    planner.held.extend(held);
+    planner.finish(deletions)
+}
+
+/// Returns the clusters whose children must be looked at to say what their change does.
+pub fn candidates(input: &FleetInput<'_>, policy: &FleetPolicy) -> BTreeSet<ObjectId> {
+    let plan = fleet(
+        &FleetInput {
+            preview: None,
+            ..*input
+        },
+        policy,
+    );
+    plan.actions()
+        .filter(|action| action.id.kind == kinds::K0SMOTRON_CLUSTER)
+        .map(|action| action.id.clone())
+        .collect()
+}
+
+/// Returns why absence in this part of the hub cannot be believed.
+pub(super) fn gap<'a>(observed: &'a Observed, id: &ObjectId) -> Option<&'a Unreadable> {
+    observed
+        .unreadable
+        .iter()
+        .find(|gap| gap.kind == id.kind && (gap.namespace.is_empty() || gap.namespace == id.namespace))
+}
+
+struct Planner<'a> {
+    input: &'a FleetInput<'a>,
+    policy: &'a FleetPolicy,
+    changes: Vec<Action>,
+    held: Vec<Held>,
+    unchanged: Vec<ObjectId>,
+}
+
+impl Planner<'_> {
+    fn want(&mut self, entry: &FleetEntry) {
+        match self.input.observed.objects.get(&entry.id) {
+            None => self.create(entry),
+            Some(live) => self.change(entry, live),
+        }
+    }
+
+    fn create(&mut self, entry: &FleetEntry) {
+        let id = &entry.id;
+        if let Some(gap) = gap(self.input.observed, id) {
+            let why = format!("it is not known whether it exists ({})", gap.reason);
+            self.hold(id, HeldReason::NotReadable, why);
+            return;
+        }
+        let body = self.body(entry, None);
+        if let Some(hold) = body.annotation(labels::HOLD) {
+            let why = format!("its file holds it: {hold}");
+            self.hold(id, HeldReason::Hold, why);
+            return;
+        }
+        match preview::of_create(id, &body, self.input.preview.as_ref()) {
+            Err(refused) => self.hold(id, HeldReason::Refused, refused),
+            Ok(consequence) => {
+                let namespace = ObjectId::new(kinds::NAMESPACE, "", &id.namespace);
+                let is_missing = self.policy.missing_namespaces.contains(&id.namespace);
+                let needs = is_missing.then_some(namespace).into_iter().collect();
+                self.add(entry, Operation::Create { body }, consequence, Vec::new(), needs);
+            }
+        }
+    }
+
+    fn change(&mut self, entry: &FleetEntry, live: &Object) {
+        let id = &entry.id;
+        match tracking::of(id, live, self.policy) {
+            Tracked::Member | Tracked::Untracked => {}
+            Tracked::Foreign(why) => {
+                let why = format!("it exists and does not belong to this fleet: {why}");
+                self.hold(id, HeldReason::Foreign, why);
+                return;
+            }
+            Tracked::Other(whose) => {
+                let why = format!("{whose} looks after it; take it out of one of the two");
+                self.hold(id, HeldReason::OtherOwner, why);
+                return;
+            }
+        }
+        let Some(uid) = live.uid().map(str::to_owned) else {
+            self.hold(id, HeldReason::NotReadable, "its uid is not known".to_owned());
+            return;
+        };
+        if live.text("/metadata/deletionTimestamp").is_some() {
+            let why = "it is being deleted and is made again when it is gone".to_owned();
+            self.hold(id, HeldReason::Waiting, why);
+            return;
+        }
+        let mut body = self.body(entry, Some(live));
+        if let Some(why) = frozen(live, &body) {
+            self.hold(id, HeldReason::Hold, why);
+            return;
+        }
+        let is_yielded = self.yield_replicas(id, &mut body, live);
+        let mut differences = differences(&body, live, labels::FLEET_MANAGER);
+        differences.retain(|difference| !(is_yielded && difference.pointer == "/spec/replicas"));
+        if differences.is_empty() {
+            self.unchanged.push(id.clone());
+            return;
+        }
+        if let Some((manager, field)) = tracking::conflict(live, &body, &self.policy.force_conflicts) {
+            let why = format!(
+                "`{manager}` applies {field} too; take it out of one of the two, or pass `--force-conflicts={manager}`"
+            );
+            self.hold(id, HeldReason::OtherOwner, why);
+            return;
+        }
+        let refused = broken_rule(&body, live);
+        let consequence = match refused {
+            Some(refused) => Err(refused),
+            None => preview::of_change(live, &differences, self.input.preview.as_ref()),
+        };
+        match consequence {
+            Err(refused) => self.hold(id, HeldReason::Refused, refused),
+            Ok(consequence) => {
+                let changes = changes(entry, differences);
+                self.add(
+                    entry,
+                    Operation::Apply { body, uid },
+                    consequence,
+                    changes,
+                    Vec::new(),
+                );
+            }
+        }
+    }
+
+    /// What is sent: what was written, and what makes it a member.
+    fn body(&self, entry: &FleetEntry, live: Option<&Object>) -> Object {
+        let mut body = entry.object.clone();
+        if let Some(fleet) = &self.policy.id {
+            let metadata = &mut body.0["metadata"];
+            metadata["labels"][labels::FLEET_ID] = json!(fleet);
+            metadata["annotations"][labels::TRACKING] = json!(tracking::tracking(fleet, &entry.id));
+            metadata["annotations"][labels::SOURCE] = json!(entry.source);
+        }
+        // A file can protect a cluster and cannot take that away again.
+        let is_protected = live.is_some_and(|live| live.annotation(labels::PROTECT) == Some("true"));
+        if is_protected {
+            body.0["metadata"]["annotations"][labels::PROTECT] = json!("true");
+        }
+        body
+    }
+
+    /// Leaves the replicas to whoever scales the live cluster.
+    fn yield_replicas(&mut self, id: &ObjectId, body: &mut Object, live: &Object) -> bool {
+        let Some(scaler) = tracking::scaler(live) else {
+            return false;
+        };
+        let Some(spec) = body.0.get_mut("spec").and_then(Value::as_object_mut) else {
+            return false;
+        };
+        let Some(wanted) = spec.remove("replicas") else {
+            return false;
+        };
+        let actual = live.0.pointer("/spec/replicas").cloned().unwrap_or_default();
+        if wanted != actual {
+            let why =
+                format!("spec.replicas is left to `{scaler}`: it says {actual}, the files say {wanted}");
+            self.hold(id, HeldReason::Yielded, why);
+        }
+        true
+    }
+
+    fn hold_duplicates(&mut self, id: &ObjectId, entries: &[&FleetEntry]) {
+        let mut places: Vec<&str> = entries.iter().map(|entry| entry.place.as_str()).collect();
+        places.sort_unstable();
+        let why = format!("it is written in more than one place: {}", places.join(", "));
+        self.hold(id, HeldReason::Refused, why);
+    }
+
+    fn hold(&mut self, id: &ObjectId, reason: HeldReason, waiting_on: String) {
+        self.held.push(Held {
+            id: id.clone(),
+            reason,
+            waiting_on,
+        });
+    }
+
+    fn add(
+        &mut self,
+        entry: &FleetEntry,
+        operation: Operation,
+        consequence: Consequence,
+        changes: Vec<FieldChange>,
+        needs: Vec<ObjectId>,
+    ) {
+        self.changes.push(Action {
+            id: entry.id.clone(),
+            operation,
+            impact: consequence.impact,
+            reason: entry.place.clone(),
+            changes,
+            effects: consequence.effects,
+            needs,
+        });
+    }
+
+    fn finish(mut self, deletions: Vec<Action>) -> Plan {
+        let needed: BTreeSet<&ObjectId> = self.changes.iter().flat_map(|action| &action.needs).collect();
+        let namespaces: Vec<Action> = needed
+            .into_iter()
+            .map(|id| Action {
+                id: id.clone(),
+                operation: Operation::Create {
+                    body: Object(json!({
+                        "apiVersion": id.kind.api_version(), "kind": id.kind.kind, "metadata": {"name": id.name}
+                    })),
+                },
+                impact: super::Impact::Safe,
+                reason: "clusters are in it".to_owned(),
+                changes: Vec::new(),
+                effects: Vec::new(),
+                needs: Vec::new(),
+            })
+            .collect();
+        self.held
+            .sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+        let waves = [
+            ("namespaces", namespaces),
+            ("changes", self.changes),
+            ("deletions", deletions),
+        ];
+        Plan {
+            revision: self.policy.revision.clone(),
+            waves: waves
+                .into_iter()
+                .filter(|(_, actions)| !actions.is_empty())
+                .map(|(name, actions)| Wave {
+                    name: name.to_owned(),
+                    actions,
+                })
+                .collect(),
+            held: self.held,
+            unchanged: self.unchanged,
+        }
+    }
+}
+
+/// Says why nothing of a live cluster is changed. A hold that came from a file ends when it leaves the file.
+pub(super) fn frozen(live: &Object, body: &Object) -> Option<String> {
+    if let Some(hold) = body.annotation(labels::HOLD) {
+        return Some(format!("its file holds it: {hold}"));
+    }
+    let hold = live.annotation(labels::HOLD)?;
+    let pointer = pointer::push("/metadata/annotations", labels::HOLD);
+    (!is_applied_by(live, labels::FLEET_MANAGER, &pointer)).then(|| format!("it is held: {hold}"))
+}
+
+/// Returns a rule of the API that the change would break.
+fn broken_rule(body: &Object, live: &Object) -> Option<String> {
+    let spec = |object: &Object| object.0.get("spec").cloned().unwrap_or_default();
+    let violations = cel::violations(&spec(body), Some(&spec(live)));
+    let violation = violations.first()?;
+    Some(format!(
+        "{}: {}",
+        pointer::to_field_path(&violation.pointer),
+        violation.message
+    ))
+}
+
+fn changes(entry: &FleetEntry, differences: Vec<Difference>) -> Vec<FieldChange> {
+    differences
+        .into_iter()
+        .map(|difference| {
+            let Difference { pointer, old, new } = difference;
+            let source = new
+                .as_ref()
+                .and_then(|_| entry.place_of(&pointer))
+                .map(str::to_owned);
+            FieldChange {
+                old: old.map(|old| shown::value(&pointer, &old)),
+                new: new.map(|new| shown::value(&pointer, &new)),
+                source,
+                pointer,
+            }
+        })
+        .collect()
+}
+
+/// Says whether the files are sound enough to believe that something left them.
+pub(super) fn files_hold_deletions(policy: &FleetPolicy) -> Option<String> {
+    match policy.files {
+        Files::Sound => None,
+        Files::WithErrors => Some("the files have errors; nothing is deleted while they do".to_owned()),
+    }
+}

@@ -1,0 +1,305 @@
+//! What the operator would do about a change of a cluster: its own renderer, run ahead.
+
+use serde_json::Value;
+
+use super::impact::Consequence;
+use super::{Action, Impact, Operation, Owner, Plan, Preview};
+use crate::api::{ClusterSpec, K0smotronCluster, names};
+use crate::k0s::{self, Refusal, Version};
+use crate::object::{Difference, Object, ObjectId, kinds};
+use crate::pki::KeyPurpose;
+use crate::plan::children;
+use crate::render::{self, Facts, ResolvedCluster, Stalled};
+
+/// Says why a change must not be made, as a sentence.
+pub(super) type Refused = String;
+
+/// Says what a change of a live cluster does.
+///
+/// *Shape*: `differences` are those of the cluster object. `Err` when the change must not be made: a version that may
+/// not follow the one that runs, or a spec that the operator would not render.
+pub(super) fn of_change(
+    live: &Object,
+    differences: &[Difference],
+    preview: Option<&Preview<'_>>,
+) -> Result<Consequence, Refused> {
+    // What reaches a pod depends on the spec alone.
+    if !differences
+        .iter()
+        .any(|difference| is_of_spec(&difference.pointer))
+    {
+        return Ok(Consequence::none());
+    }
+    let after = changed_spec(live, differences);
+    if let Some(refused) = refused_version(live, &after) {
+        return Err(refused);
+    }
+    let Some(preview) = preview else {
+        return Ok(unknown("the pods of the cluster were not looked at"));
+    };
+    let Ok(cluster) = serde_json::from_value::<K0smotronCluster>(live.0.clone()) else {
+        return Ok(unknown("this version cannot read the live object"));
+    };
+    let after: ClusterSpec = match serde_json::from_value(after) {
+        Ok(after) => after,
+        Err(error) => return Err(format!("the spec cannot be read: {error}")),
+    };
+    let facts = Facts::gather(&cluster, preview.children, preview.node_addresses, preview.now);
+    let resolved = match render::resolve(&after, &facts, preview.settings) {
+        Ok(resolved) => resolved,
+        Err(stalled) => return of_stalled(stalled),
+    };
+    let before = render::resolve(&cluster.spec, &facts, preview.settings);
+    if let Some(refused) = newly_refused(&resolved, before.as_ref().ok()) {
+        return Err(refused);
+    }
+    if after.paused == Some(true) {
+        return Ok(Consequence {
+            impact: Impact::Safe,
+            effects: vec!["nothing is reconciled while spec.paused is true".to_owned()],
+        });
+    }
+    let owner = Owner::of(&facts);
+    let planned = |resolved: &ResolvedCluster| children(&render::objects(resolved), preview.children, &owner);
+    let anyway = before.as_ref().map(planned).unwrap_or_default();
+    let plan = planned(&resolved);
+    let mut consequence = of_children(&plan, &anyway, &owner);
+    add_address(&mut consequence, before.as_ref().ok(), &resolved, differences);
+    let newly_held = resolved
+        .held
+        .iter()
+        .filter(|held| !before.as_ref().is_ok_and(|before| before.held.contains(held)));
+    consequence
+        .effects
+        .extend(newly_held.map(|held| format!("not done: {}: {}", held.what, held.message)));
+    Ok(consequence)
+}
+
+/// Says what creating a cluster does: nothing to anybody, unless the operator would refuse it.
+pub(super) fn of_create(
+    id: &ObjectId,
+    desired: &Object,
+    preview: Option<&Preview<'_>>,
+) -> Result<Consequence, Refused> {
+    let Some(preview) = preview else {
+        return Ok(Consequence::none());
+    };
+    let cluster: K0smotronCluster = match serde_json::from_value(desired.0.clone()) {
+        Ok(cluster) => cluster,
+        Err(error) => return Err(format!("the object cannot be read: {error}")),
+    };
+    let facts = Facts::gather(&cluster, preview.children, preview.node_addresses, preview.now);
+    match render::resolve(&cluster.spec, &facts, preview.settings) {
+        Ok(resolved) => {
+            let leftovers = resolved.held.iter().find(|held| held.reason == "LeftoverKey");
+            match leftovers {
+                Some(held) => Err(format!("{}: {}", held.what, held.message)),
+                None => Ok(taken_up(id, &facts)),
+            }
+        }
+        Err(Stalled { reason, message: _ }) if reason == render_reason::NOT_READABLE => {
+            Ok(Consequence::none())
+        }
+        Err(stalled) => Err(stalled.message),
+    }
+}
+
+/// The reasons of [`Stalled`] that say that something is not known, rather than that it must not be.
+mod render_reason {
+    pub const NOT_READABLE: &str = "NotReadable";
+    pub const OPERATOR_TOO_OLD: &str = "OperatorTooOld";
+}
+
+fn taken_up(id: &ObjectId, facts: &Facts) -> Consequence {
+    let is_taken_up = facts.keys.get(&KeyPurpose::Ca).is_some_and(|ca| ca.is_retained);
+    let effect = is_taken_up.then(|| {
+        format!(
+            "takes up the keys and {} volumes that an earlier cluster `{}` left behind",
+            facts.volumes.len(),
+            id.name
+        )
+    });
+    Consequence {
+        impact: Impact::Safe,
+        effects: effect.into_iter().collect(),
+    }
+}
+
+fn unknown(why: &str) -> Consequence {
+    Consequence {
+        impact: Impact::Unknown,
+        effects: vec![format!("not known: {why}")],
+    }
+}
+
+fn of_stalled(stalled: Stalled) -> Result<Consequence, Refused> {
+    match stalled.reason.as_str() {
+        render_reason::NOT_READABLE | render_reason::OPERATOR_TOO_OLD => Ok(unknown(&stalled.message)),
+        _ => Err(stalled.message),
+    }
+}
+
+fn is_of_spec(pointer: &str) -> bool {
+    pointer == "/spec" || pointer.starts_with("/spec/")
+}
+
+/// Returns the live spec as it is once the differences are applied.
+fn changed_spec(live: &Object, differences: &[Difference]) -> Value {
+    let mut object = live.0.clone();
+    // From the end, so that removing an item of a list does not move those that are still to be removed.
+    for difference in differences
+        .iter()
+        .rev()
+        .filter(|difference| is_of_spec(&difference.pointer))
+    {
+        let Some((parent, step)) = difference.pointer.rsplit_once('/') else {
+            continue;
+        };
+        if parent == "/spec" && !object["spec"].is_object() {
+            object["spec"] = Value::Object(serde_json::Map::new());
+        }
+        let step = step.replace("~1", "/").replace("~0", "~");
+        match (object.pointer_mut(parent), &difference.new) {
+            (Some(Value::Object(fields)), Some(new)) => {
+                fields.insert(step, new.clone());
+            }
+            (Some(Value::Object(fields)), None) => {
+                fields.remove(&step);
+            }
+            (Some(Value::Array(items)), Some(new)) => {
+                if let Some(item) = step.parse().ok().and_then(|index: usize| items.get_mut(index)) {
+                    *item = new.clone();
+                }
+            }
+            _ => {}
+        }
+    }
+    object
+        .get("spec")
+        .cloned()
+        .unwrap_or_else(|| Value::Object(serde_json::Map::new()))
+}
+
+/// Judges a wanted version against what runs, from the cluster object alone.
+fn refused_version(live: &Object, after: &Value) -> Option<Refused> {
+    let wanted = Version::parse(after.get("version")?.as_str()?)?;
+    let parsed = |pointer: &str| live.text(pointer).and_then(Version::parse);
+    let running = parsed("/status/version");
+    let target = parsed("/status/pins/version").or(running)?;
+    match k0s::choose(wanted, Some(target), running).1? {
+        Refusal::Skew(why) | Refusal::Rolling(why) => Some(why),
+    }
+}
+
+/// The renderer holds back what may not follow; then the files ask for something that will not happen.
+fn newly_refused(after: &ResolvedCluster, before: Option<&ResolvedCluster>) -> Option<Refused> {
+    let is_new = |what: &str, reason: &str| {
+        !before.is_some_and(|before| {
+            before
+                .held
+                .iter()
+                .any(|held| held.what == what && held.reason == reason)
+        })
+    };
+    after
+        .held
+        .iter()
+        .find(|held| {
+            ["VersionSkew", "Rolling"].contains(&held.reason.as_str()) && is_new(&held.what, &held.reason)
+        })
+        .map(|held| held.message.clone())
+}
+
+/// Sums up what the operator would do, less what it does anyway.
+fn of_children(plan: &Plan, anyway: &Plan, owner: &Owner) -> Consequence {
+    let new: Vec<&Action> = plan
+        .actions()
+        .filter(|action| !anyway.actions().any(|other| other == *action))
+        .collect();
+    let impact = new
+        .iter()
+        .map(|action| action.impact)
+        .max()
+        .unwrap_or(Impact::Safe);
+    let mut effects: Vec<String> = new
+        .iter()
+        .flat_map(|action| action.effects.iter().cloned())
+        .collect();
+    let is_changed = |name: &str| {
+        let id = ObjectId::new(kinds::STATEFUL_SET, &owner.cluster.namespace, name);
+        new.iter().any(|action| action.id == id && rolls(action))
+    };
+    let has_new_kubeconfig = new.iter().any(|action| {
+        matches!(
+            action.operation,
+            Operation::Issue {
+                purpose: KeyPurpose::Kubeconfig,
+                ..
+            } | Operation::Reissue {
+                purpose: KeyPurpose::Kubeconfig,
+                ..
+            }
+        )
+    });
+    if is_changed(&names::control_plane(&owner.cluster.name)) {
+        let mut stays = Vec::new();
+        if !is_changed(&names::etcd(&owner.cluster.name)) {
+            stays.push("etcd not restarted");
+        }
+        if !has_new_kubeconfig {
+            stays.push("kubeconfig and tokens stay valid");
+        }
+        effects.extend((!stays.is_empty()).then(|| stays.join("; ")));
+    }
+    let refused = plan
+        .held
+        .iter()
+        .filter(|held| !anyway.held.contains(held) && held.reason == super::HeldReason::Refused);
+    effects.extend(refused.map(|held| format!("not done: {}: {}", held.id, held.waiting_on)));
+    Consequence { impact, effects }
+}
+
+fn rolls(action: &Action) -> bool {
+    action
+        .changes
+        .iter()
+        .any(|change| change.pointer.starts_with("/spec/template"))
+}
+
+/// The way to a new address takes several steps of the operator, of which the first alone is planned here.
+fn add_address(
+    consequence: &mut Consequence,
+    before: Option<&ResolvedCluster>,
+    after: &ResolvedCluster,
+    differences: &[Difference],
+) {
+    const ADDRESS: [&str; 4] = [
+        "/spec/service/type",
+        "/spec/service/apiPort",
+        "/spec/service/konnectivityPort",
+        "/spec/externalAddress",
+    ];
+    let old = before.and_then(|before| before.endpoint.as_ref().ok());
+    let new = after.endpoint.as_ref().ok();
+    let is_other = old.is_some() && old != new;
+    let is_other_service = before.is_some_and(|before| before.service_type != after.service_type);
+    let is_written_anew = differences
+        .iter()
+        .any(|difference| ADDRESS.contains(&difference.pointer.as_str()) && difference.old.is_some());
+    if !is_other && !is_other_service && !is_written_anew {
+        return;
+    }
+    let shown = |endpoint: Option<&crate::api::cluster_status::Endpoint>| {
+        endpoint.map_or_else(|| "one not known yet".to_owned(), |endpoint| endpoint.url.clone())
+    };
+    consequence.impact = consequence.impact.max(Impact::Disruptive);
+    consequence.effects.push(if is_other {
+        format!(
+            "address {} -> {}; clients and workers have to use the new one",
+            shown(old),
+            shown(new)
+        )
+    } else {
+        "the address changes; clients and workers have to use the new one".to_owned()
+    });
+}

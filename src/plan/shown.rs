@@ -1,0 +1,82 @@
+//! What of a user's values may be shown.
+
+use serde_json::Value;
+
+/// Stands for a value that is not shown.
+const MASK: &str = "(not shown)";
+
+/// Returns a value of a cluster as it may be shown: without what could be a secret.
+///
+/// Credentials are references to Secrets everywhere in the spec; what is free text or a free object may hold one all
+/// the same.
+pub(super) fn value(pointer: &str, value: &Value) -> Value {
+    let steps: Vec<&str> = pointer.split('/').collect();
+    masked(&steps, value)
+}
+
+fn masked(steps: &[&str], value: &Value) -> Value {
+    if is_secret(steps) && !value.is_null() {
+        return Value::from(MASK);
+    }
+    let below = |step: &str, value: &Value| {
+        let mut steps = steps.to_vec();
+        steps.push(step);
+        masked(&steps, value)
+    };
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), below(key, value)))
+            .collect(),
+        Value::Array(items) => items.iter().map(|item| below("-", item)).collect(),
+        scalar => scalar.clone(),
+    }
+}
+
+fn is_secret(steps: &[&str]) -> bool {
+    const WORDS: [&str; 6] = [
+        "password",
+        "passwd",
+        "token",
+        "secret",
+        "credential",
+        "privatekey",
+    ];
+    let field = steps.last().copied().unwrap_or_default();
+    match steps.get(2).copied() {
+        // Whole charts with their values go in there.
+        Some("k0sConfig") => {
+            let word = field.to_lowercase();
+            word == "values" || WORDS.iter().any(|secret| word.contains(secret))
+        }
+        Some("patches") => field == "content",
+        Some(_) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_could_be_a_secret_in_free_objects_is_not_shown_at_any_depth() {
+        let spec = json!({"k0sConfig": {"spec": {"extensions": {"helm": {"charts": [{"name": "a", "values": "pw: x"}]}},
+            "api": {"extraArgs": {"bootstrapToken": "abc", "v": "2"}}}},
+            "patches": [{"target": {"kind": "Service"}, "patch": {"type": "merge", "content": "env: secret"}}],
+            "storage": {"kine": {"dataSourceSecretName": "db"}}});
+        let shown = value("/spec", &spec);
+        assert_eq!(
+            shown["k0sConfig"]["spec"]["extensions"]["helm"]["charts"][0],
+            json!({"name": "a", "values": MASK})
+        );
+        assert_eq!(
+            shown["k0sConfig"]["spec"]["api"]["extraArgs"],
+            json!({"bootstrapToken": MASK, "v": "2"})
+        );
+        assert_eq!(shown["patches"][0]["patch"]["content"], MASK);
+        assert_eq!(shown["storage"]["kine"]["dataSourceSecretName"], "db");
+        assert_eq!(value("/spec/patches/0/patch/content", &json!("x")), json!(MASK));
+    }
+}

@@ -1,0 +1,164 @@
+//! Whose a live cluster is: this fleet's, nobody's, or somebody's who must not be disturbed.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::FleetPolicy;
+use crate::api::labels;
+use crate::object::{Object, ObjectId};
+
+/// Whose a live cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tracked {
+    /// Carries the id of this fleet and names itself.
+    Member,
+    /// Made by this program without a fleet, by its managed fields.
+    Untracked,
+    /// Made by somebody else, who does not track it. Who, as words.
+    Foreign(String),
+    /// Tracked by another tool or fleet, or owned by another object.
+    Other(String),
+}
+
+/// Returns the value of the tracking annotation of a member.
+pub(super) fn tracking(fleet: &str, id: &ObjectId) -> String {
+    format!("{fleet}/{}/{}", id.namespace, id.name)
+}
+
+/// Says whose a live cluster is.
+pub(super) fn of(id: &ObjectId, live: &Object, policy: &FleetPolicy) -> Tracked {
+    if let Some(other) = other_tracker(live) {
+        return Tracked::Other(other);
+    }
+    let fleet = live.label(labels::FLEET_ID);
+    let annotation = live.annotation(labels::TRACKING);
+    match (&policy.id, fleet, annotation) {
+        (Some(own), Some(fleet), Some(annotation)) if fleet == own => {
+            if annotation == tracking(own, id) {
+                Tracked::Member
+            } else {
+                Tracked::Foreign(format!(
+                    "a copy: its annotation `{}` names `{annotation}`",
+                    labels::TRACKING
+                ))
+            }
+        }
+        (Some(own), Some(fleet), _) if fleet != own => Tracked::Other(format!("fleet `{fleet}`")),
+        (None, Some(fleet), _) => Tracked::Other(format!("fleet `{fleet}`")),
+        (_, None, Some(annotation)) => Tracked::Foreign(format!(
+            "it has lost its label `{}` and its annotation says `{annotation}`",
+            labels::FLEET_ID
+        )),
+        (_, _, None) => {
+            if appliers(live).any(|(manager, _)| manager == labels::FLEET_MANAGER) {
+                Tracked::Untracked
+            } else {
+                Tracked::Foreign("it was not made from these files".to_owned())
+            }
+        }
+        (Some(_), Some(_), Some(_)) => Tracked::Foreign("its fleet is not known".to_owned()),
+    }
+}
+
+/// Returns who tracks a live cluster besides fleets of this program.
+fn other_tracker(live: &Object) -> Option<String> {
+    const MARKS: [(&str, bool, &str); 6] = [
+        ("argocd.argoproj.io/tracking-id", true, "Argo CD"),
+        ("argocd.argoproj.io/instance", false, "Argo CD"),
+        ("kustomize.toolkit.fluxcd.io/name", false, "Flux"),
+        ("helm.toolkit.fluxcd.io/name", false, "Flux"),
+        ("meta.helm.sh/release-name", true, "Helm"),
+        ("objectset.rio.cattle.io/hash", false, "Rancher Fleet"),
+    ];
+    let owners = live
+        .0
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array);
+    if let Some(owner) = owners.and_then(|owners| owners.first()) {
+        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
+        return Some(format!("{} `{}`", text("kind"), text("name")));
+    }
+    let is_helms = live.label(labels::APP_MANAGED_BY) == Some("Helm");
+    MARKS
+        .iter()
+        .find_map(|(key, is_annotation, tool)| {
+            let value = if *is_annotation {
+                live.annotation(key)
+            } else {
+                live.label(key)
+            };
+            value.map(|value| format!("{tool} (`{value}`)"))
+        })
+        .or_else(|| is_helms.then(|| "Helm".to_owned()))
+}
+
+/// Returns the managers that apply the main resource, with their fields.
+fn appliers(live: &Object) -> impl Iterator<Item = (&str, &Value)> {
+    managers(live).filter_map(|(manager, operation, subresource, fields)| {
+        (operation == "Apply" && subresource.is_empty()).then_some((manager, fields))
+    })
+}
+
+/// Manager, operation, subresource and fields of every entry.
+fn managers(live: &Object) -> impl Iterator<Item = (&str, &str, &str, &Value)> {
+    let entries = live
+        .0
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array);
+    entries.into_iter().flatten().filter_map(|entry| {
+        let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
+        Some((
+            text("manager"),
+            text("operation"),
+            text("subresource"),
+            entry.get("fieldsV1")?,
+        ))
+    })
+}
+
+/// Returns another applier that owns a field of the spec which `body` sends: `(manager, field)`. People's tools do not
+/// count: what they wrote is corrected.
+pub(super) fn conflict(live: &Object, body: &Object, forced: &BTreeSet<String>) -> Option<(String, String)> {
+    const OURS: [&str; 3] = [
+        labels::FLEET_MANAGER,
+        labels::PROTECT_MANAGER,
+        labels::OPERATOR_MANAGER,
+    ];
+    const PEOPLES: [&str; 5] = ["kubectl", "k9s", "lens", "headlamp", "dashboard"];
+    let sent = body.0.get("spec").and_then(Value::as_object)?;
+    appliers(live)
+        .filter(|(manager, _)| {
+            let lower = manager.to_lowercase();
+            !OURS.contains(manager)
+                && !forced.contains(*manager)
+                && !PEOPLES.iter().any(|tool| lower.starts_with(tool))
+        })
+        .find_map(|(manager, fields)| {
+            let path = common(sent, fields.get("f:spec")?, "spec")?;
+            Some((manager.to_owned(), path))
+        })
+}
+
+/// Finds the first field that is both sent and owned.
+fn common(sent: &Map<String, Value>, owned: &Value, at: &str) -> Option<String> {
+    sent.iter().find_map(|(key, value)| {
+        let owned = owned.get(format!("f:{key}"))?;
+        let here = format!("{at}.{key}");
+        match (value, owned.as_object()) {
+            (Value::Object(fields), Some(below)) if !below.is_empty() => common(fields, owned, &here),
+            _ => Some(here),
+        }
+    })
+}
+
+/// Returns who scales the live cluster through the scale subresource, such as an autoscaler.
+pub(super) fn scaler(live: &Object) -> Option<&str> {
+    managers(live).find_map(|(manager, _, subresource, fields)| {
+        let owns_replicas = fields
+            .get("f:spec")
+            .and_then(|spec| spec.get("f:replicas"))
+            .is_some();
+        (subresource == "scale" && owns_replicas && manager != labels::FLEET_MANAGER).then_some(manager)
+    })
+}
