@@ -178,12 +178,18 @@ pub struct FleetSyncStatus {
     /// Generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// Fleet that this sync writes, as the files say. Only one sync of a cluster may write one fleet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet_id: Option<String>,
     /// Commit that was looked at last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_attempted_revision: Option<String>,
     /// Commit that was applied last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_applied_revision: Option<String>,
+    /// Repository and reference that this commit came from. Within one of them history may not be rewritten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_applied_source: Option<String>,
     /// Value of the annotation that asked for the last fetch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_request: Option<String>,

@@ -13,7 +13,7 @@ mod keyring;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
@@ -153,9 +153,15 @@ impl Run<'_> {
                 let (ready, later) = split(&waiting);
                 waiting = later;
                 let met_before = &met;
-                let mut results = futures::stream::iter(ready)
-                    .map(|action| async move { (action.id.clone(), self.one(action, met_before).await) })
-                    .buffer_unordered(self.options.parallelism.max(1));
+                // Boxed one by one: a closure in the stream would keep the whole run from moving between threads.
+                let requests: Vec<_> = ready
+                    .into_iter()
+                    .map(|action| {
+                        async move { (action.id.clone(), self.one(action, met_before).await) }.boxed()
+                    })
+                    .collect();
+                let mut results =
+                    futures::stream::iter(requests).buffer_unordered(self.options.parallelism.max(1));
                 let mut ended_now = Vec::new();
                 while let Some((id, result)) = results.next().await {
                     self.report(Progress::Ended {

@@ -17,6 +17,7 @@ use crate::diagnostic::{BudgetExceeded, FILE_BYTES_MAX, Refusal, SourceTree};
 const FETCH_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Most objects one fetch may announce; a pack that promises more is not a fleet.
 const FETCH_OBJECTS_MAX: usize = 5_000_000;
+const FOLLOW_REDIRECTS: &str = "http.followRedirects";
 /// Deepest folder. Git itself has no limit, and every level costs a look-up.
 const DEPTH_MAX: usize = 64;
 
@@ -124,50 +125,41 @@ pub enum GitError {
     TooDeep { commit: String, path: String },
 }
 
+impl GitError {
+    /// Says whether the object database itself may be damaged, so that beginning with an empty one can help.
+    pub fn is_of_database(&self) -> bool {
+        match self {
+            Self::Database { .. } | Self::Commit { .. } | Self::Read { .. } => true,
+            Self::Url { .. }
+            | Self::Connect { .. }
+            | Self::NoReference { .. }
+            | Self::Fetch { .. }
+            | Self::TooMuch { .. }
+            | Self::NoDirectory { .. }
+            | Self::Budget { .. }
+            | Self::TooDeep { .. } => false,
+        }
+    }
+}
+
 /// A commit that was resolved from a reference: 40 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CommitId(Oid);
+
+impl CommitId {
+    /// Reads 40 hex digits; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() == 40)
+            .then(|| Oid::from_str(text).ok())
+            .flatten()
+            .map(Self)
+    }
+}
 
 impl std::fmt::Display for CommitId {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(formatter)
     }
-}
-
-/// Asks the server which commit a reference points to.
-///
-/// *Effects*: one ls-refs request; for [`Reference::Commit`] none. Blocks; call it off the async threads.
-pub fn resolve(url: &RepositoryUrl, reference: &Reference) -> Result<CommitId, GitError> {
-    let no_reference = || GitError::NoReference {
-        url: url.to_string(),
-        reference: reference.clone(),
-    };
-    let wanted = match reference {
-        Reference::Commit(id) => return Oid::from_str(id).map(CommitId).map_err(|_| no_reference()),
-        Reference::Branch(name) => format!("refs/heads/{name}"),
-        Reference::Tag(name) => format!("refs/tags/{name}"),
-    };
-    let connect_error = |source| GitError::Connect {
-        url: url.to_string(),
-        source,
-    };
-    let mut remote = git2::Remote::create_detached(url.0.as_str()).map_err(connect_error)?;
-    let connection = remote
-        .connect_auth(Direction::Fetch, Some(RemoteCallbacks::new()), None)
-        .map_err(connect_error)?;
-    let heads = connection.list().map_err(connect_error)?;
-    // A tag that is an object of its own is listed a second time, peeled to its commit.
-    let peeled = format!("{wanted}^{{}}");
-    let find = |name: &str| {
-        heads
-            .iter()
-            .find(|head| head.name() == name)
-            .map(git2::RemoteHead::oid)
-    };
-    find(&peeled)
-        .or_else(|| find(&wanted))
-        .map(CommitId)
-        .ok_or_else(no_reference)
 }
 
 /// A bare object database that commits are fetched into.
@@ -178,12 +170,19 @@ pub struct Database {
 impl Database {
     /// Opens the database in a directory, or makes one there.
     pub fn open(path: &Path) -> Result<Self, GitError> {
-        let repository = Repository::open_bare(path)
-            .or_else(|_| Repository::init_bare(path))
-            .map_err(|source| GitError::Database {
-                path: path.to_owned(),
-                source,
-            })?;
+        let open = || {
+            let repository = Repository::open_bare(path).or_else(|_| Repository::init_bare(path))?;
+            // Trust belongs to the host that was named. Fetches say so themselves; asking for references cannot.
+            let mut configuration = repository.config()?;
+            if configuration.get_bool(FOLLOW_REDIRECTS).unwrap_or(true) {
+                configuration.set_bool(FOLLOW_REDIRECTS, false)?;
+            }
+            Ok(repository)
+        };
+        let repository = open().map_err(|source| GitError::Database {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self { repository })
     }
 
@@ -206,6 +205,46 @@ impl Database {
                 commit: revision.to_owned(),
                 source,
             })
+    }
+
+    /// Asks the server which commit a reference points to.
+    ///
+    /// *Effects*: one ls-refs request; for [`Reference::Commit`] none. Blocks; call it off the async threads.
+    pub fn resolve(&self, url: &RepositoryUrl, reference: &Reference) -> Result<CommitId, GitError> {
+        let no_reference = || GitError::NoReference {
+            url: url.to_string(),
+            reference: reference.clone(),
+        };
+        let wanted = match reference {
+            Reference::Commit(id) => return CommitId::parse(id).ok_or_else(no_reference),
+            Reference::Branch(name) => format!("refs/heads/{name}"),
+            Reference::Tag(name) => format!("refs/tags/{name}"),
+        };
+        let connect_error = |source| GitError::Connect {
+            url: url.to_string(),
+            source,
+        };
+        // Not a detached remote: that one would follow a first redirect, this one obeys the database's configuration.
+        let mut remote = self
+            .repository
+            .remote_anonymous(url.0.as_str())
+            .map_err(connect_error)?;
+        let connection = remote
+            .connect_auth(Direction::Fetch, Some(RemoteCallbacks::new()), None)
+            .map_err(connect_error)?;
+        let heads = connection.list().map_err(connect_error)?;
+        // A tag that is an object of its own is listed a second time, peeled to its commit.
+        let peeled = format!("{wanted}^{{}}");
+        let find = |name: &str| {
+            heads
+                .iter()
+                .find(|head| head.name() == name)
+                .map(git2::RemoteHead::oid)
+        };
+        find(&peeled)
+            .or_else(|| find(&wanted))
+            .map(CommitId)
+            .ok_or_else(no_reference)
     }
 
     /// Says whether a commit is here already, so that nothing needs to be fetched.
@@ -460,10 +499,11 @@ mod tests {
             ],
         ]);
         let branch = Reference::Branch("main".into());
-        let commit = resolve(&url(&folder), &branch).unwrap();
-        assert_eq!(commit, commits[1]);
         let cache = tempfile::tempdir().unwrap();
         let database = Database::open(cache.path()).unwrap();
+        let commit = database.resolve(&url(&folder), &branch).unwrap();
+        assert_eq!(commit, commits[1]);
+        assert_eq!(CommitId::parse(&commit.to_string()), Some(commit.clone()));
         assert!(!database.has(&commit));
         database
             .fetch(&url(&folder), &branch, Duration::from_secs(60))
@@ -507,11 +547,14 @@ mod tests {
         }
         let gone = Reference::Branch("gone".into());
         assert!(matches!(
-            resolve(&url(&folder), &gone),
+            database.resolve(&url(&folder), &gone),
             Err(GitError::NoReference { .. })
         ));
         let nowhere = RepositoryUrl("file:///nowhere/at/all".into());
-        assert!(matches!(resolve(&nowhere, &gone), Err(GitError::Connect { .. })));
+        assert!(matches!(
+            database.resolve(&nowhere, &gone),
+            Err(GitError::Connect { .. })
+        ));
         let unknown = CommitId(Oid::from_str(&"2".repeat(40)).unwrap());
         assert!(matches!(
             database.read(&unknown, ""),

@@ -6,10 +6,12 @@
 //! mean that every cluster was removed from the files. A file that cannot be read is in the tree with an error
 //! finding, and never left out.
 
+mod cache;
 mod directory;
 pub mod git;
 mod watch;
 
+pub use cache::Cache;
 pub use directory::{directory, stdin};
 pub use watch::{Watch, watch};
 
