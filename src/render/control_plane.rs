@@ -101,7 +101,8 @@ fn pod(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
 
 /// Copies the keys to where k0s can change owners and add its own. A mounted Secret could not be written to.
 fn keys_container(cluster: &ResolvedCluster) -> Value {
-    let mut command = vec!["cp".to_owned()];
+    // Forced: when the sandbox of a pod is made anew, the keys of the first run are there and belong to other users.
+    let mut command = vec!["cp".to_owned(), "-f".to_owned()];
     let files = FILES.iter().flat_map(|(_, files)| files.iter());
     command.extend(files.map(|(_, file)| format!("{KEYS}/{file}")));
     command.push(format!("{PKI}/"));

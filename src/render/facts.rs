@@ -93,7 +93,9 @@ pub struct ClaimFacts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeFacts {
-    /// Fingerprint of the CA of the cluster whose data is in it. Written when a cluster goes and its volumes stay.
+    /// Value of the label with a cluster's uid, which it gets when a cluster goes and its volumes stay.
+    pub cluster_uid: Option<String>,
+    /// Annotation with the fingerprint of the CA of the cluster whose data is in it. Written with that label.
     pub ca_fingerprint: Option<String>,
     pub is_retained: bool,
 }

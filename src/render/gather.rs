@@ -193,6 +193,7 @@ impl<'a> Look<'a> {
             })
             .map(|(id, claim)| {
                 let facts = VolumeFacts {
+                    cluster_uid: claim.label(labels::CLUSTER_UID).map(str::to_owned),
                     ca_fingerprint: claim.annotation(labels::FINGERPRINT).map(str::to_owned),
                     is_retained: claim.label(labels::RETAINED).is_some(),
                 };
@@ -268,6 +269,8 @@ impl<'a> Look<'a> {
             _ => None,
         };
         let port = |name| control_plane.and_then(|pods| container_port(pods, name));
+        // Only for this type a node port is the port of the control plane.
+        let node_port = service.filter(|service| service.service_type == ServiceType::NodePort);
         Pins {
             version: control_plane
                 .and_then(image)
@@ -276,8 +279,8 @@ impl<'a> Look<'a> {
             etcd_image: etcd.and_then(image).map(str::to_owned),
             etcd_members: members,
             service_type: service.map(|service| service.service_type),
-            api_port: port("api").or_else(|| service?.api_node_port),
-            konnectivity_port: port("konnectivity").or_else(|| service?.konnectivity_node_port),
+            api_port: port("api").or_else(|| node_port?.api_node_port),
+            konnectivity_port: port("konnectivity").or_else(|| node_port?.konnectivity_node_port),
             external_address: None,
             sans: Vec::new(),
             key_algorithm: None,

@@ -31,8 +31,8 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
             KeyDecision::Wait(waiting_on) => Answer::Keep {
                 waiting_on: waiting_on.clone(),
             },
-            KeyDecision::Refused { message, .. } => Answer::Keep {
-                waiting_on: message.clone(),
+            KeyDecision::Refused { reason: _, message } => Answer::Keep {
+                waiting_on: format!("a person: {message}"),
             },
         };
         answers.insert(cluster.id(kinds::SECRET, name), answer);

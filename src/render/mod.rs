@@ -16,7 +16,10 @@ mod etcd_pods;
 mod exposure;
 mod facts;
 mod gather;
+mod key_plan;
 mod key_secrets;
+#[cfg(test)]
+mod laws;
 mod objects;
 mod parts;
 mod resolve;
@@ -24,6 +27,11 @@ mod resolved;
 pub mod revisions;
 mod services;
 mod supported;
+#[cfg(test)]
+mod tests;
+mod volumes;
+#[cfg(test)]
+mod world;
 
 pub use answer::{Answer, Answers, Desired, Stalled};
 pub use facts::{

@@ -1,22 +1,16 @@
 //! A spec and facts -> a cluster in which everything is decided.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use k8s_openapi::jiff::SignedDuration;
-use serde_json::{Value, json};
-
 use super::answer::Stalled;
 use super::exposure::{self, Exposure};
 use super::facts::{Facts, Settings};
+use super::key_plan::Keys;
 use super::resolved::{EtcdPlan, ResolvedCluster};
 use super::{etcd_plan, revisions, supported};
 use crate::api::cluster_parts::{KeyAlgorithm, UpdatePolicy};
 use crate::api::cluster_status::HeldStatus;
-use crate::api::duration::GoDuration;
 use crate::api::{ClusterSpec, Pins, names};
 use crate::k0s::{self, Refusal, Version};
-use crate::pki::{self, EtcdCertificates, Issue, Issuer, KeyDecision, KeyPurpose, KeyRefusal, Wanted};
+use crate::pki::KeyPurpose;
 
 /// Decides every default, pin and refusal of a cluster.
 ///
@@ -46,8 +40,9 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         exposure: &exposure,
         algorithm: key_algorithm,
         known_uids: &known_uids,
-    }
-    .decide(&mut held)?;
+    };
+    let renew_before = keys.shortest_renew_before()?;
+    let keys = keys.decide(&mut held)?;
     let pins = pins(facts, version, &etcd, &exposure, key_algorithm, revision);
     held.sort();
     held.dedup();
@@ -69,6 +64,8 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         keys_wait: exposure.keys_wait,
         key_algorithm,
         keys,
+        renew_before,
+        volumes: facts.volumes.clone(),
         found_pins: facts.pins.clone(),
         pins,
         stored_pins: facts.stored_pins.clone(),
@@ -298,190 +295,5 @@ fn pins(
             .filter(|_| !is_retained)
             .or_else(|| facts.created_at.clone()),
         cluster_uid: Some(cluster_uid),
-    }
-}
-
-/// The decisions about all keys of a cluster.
-struct Keys<'a> {
-    spec: &'a ClusterSpec,
-    facts: &'a Facts,
-    settings: &'a Settings,
-    exposure: &'a Exposure,
-    algorithm: KeyAlgorithm,
-    known_uids: &'a [String],
-}
-
-impl Keys<'_> {
-    fn decide(&self, held: &mut Vec<HeldStatus>) -> Result<BTreeMap<KeyPurpose, KeyDecision>, Stalled> {
-        let mut decided = BTreeMap::new();
-        // Roots first: what they sign needs to know which one it is.
-        for purpose in KeyPurpose::ALL {
-            let name = self.secret(purpose);
-            let wanted = self.wanted(purpose, &decided)?;
-            let found = self.facts.keys.get(&purpose);
-            let decision = pki::decide(&name, wanted, found, self.known_uids, self.facts.now);
-            if let KeyDecision::Refused { reason, message } = &decision {
-                let reason = match reason {
-                    KeyRefusal::Foreign => "ForeignObject",
-                    KeyRefusal::Leftover => "LeftoverKey",
-                };
-                held.push(HeldStatus {
-                    what: format!("Secret/{name}"),
-                    reason: reason.to_owned(),
-                    message: message.clone(),
-                });
-            }
-            decided.insert(purpose, decision);
-        }
-        Ok(decided)
-    }
-
-    fn secret(&self, purpose: KeyPurpose) -> String {
-        names::key(&self.facts.name, purpose.suffix())
-    }
-
-    fn wanted(
-        &self,
-        purpose: KeyPurpose,
-        decided: &BTreeMap<KeyPurpose, KeyDecision>,
-    ) -> Result<Wanted, Stalled> {
-        if let Some(issue) = pki::root(purpose, self.algorithm) {
-            let content_digest = pki::content_digest(&issue, &Value::Null);
-            return Ok(Wanted {
-                issue: self.exposure.keys_wait.clone().map_or(Ok(issue), Err),
-                content_digest,
-                renew_before: None,
-            });
-        }
-        let lifetime = match purpose {
-            KeyPurpose::Kubeconfig => {
-                let written = self
-                    .spec
-                    .kubeconfig
-                    .as_ref()
-                    .and_then(|kubeconfig| kubeconfig.lifetime.as_ref());
-                lifetime(written, "spec.kubeconfig.lifetime")?
-            }
-            KeyPurpose::ApiserverEtcdClient
-            | KeyPurpose::EtcdServer
-            | KeyPurpose::EtcdPeer
-            | KeyPurpose::Ca
-            | KeyPurpose::Proxy
-            | KeyPurpose::Sa
-            | KeyPurpose::Etcd => {
-                let written = self.spec.pki.as_ref().and_then(|pki| pki.leaf_lifetime.as_ref());
-                lifetime(written, "spec.pki.leafLifetime")?
-            }
-        };
-        let renew_before = self.renew_before(purpose, lifetime)?;
-        let issue = self
-            .issuer(purpose, decided)
-            .and_then(|issuer| self.leaf(purpose, issuer, lifetime.as_secs()));
-        let extra = self.metadata_of(purpose);
-        let content_digest = issue
-            .as_ref()
-            .map(|issue| pki::content_digest(issue, &extra))
-            .unwrap_or_default();
-        Ok(Wanted {
-            issue,
-            content_digest,
-            renew_before: Some(renew_before),
-        })
-    }
-
-    /// The CA that signs, or what is waited for.
-    fn issuer(
-        &self,
-        purpose: KeyPurpose,
-        decided: &BTreeMap<KeyPurpose, KeyDecision>,
-    ) -> Result<Issuer, String> {
-        let by = pki::issuer(purpose).unwrap_or(KeyPurpose::Ca);
-        let secret = self.secret(by);
-        match decided.get(&by) {
-            Some(KeyDecision::Make { .. }) => Ok(Issuer {
-                secret,
-                fingerprint: None,
-            }),
-            Some(KeyDecision::Right { .. }) => {
-                match self.facts.keys.get(&by).and_then(|ca| ca.fingerprint.clone()) {
-                    Some(fingerprint) => Ok(Issuer {
-                        secret,
-                        fingerprint: Some(fingerprint),
-                    }),
-                    None => Err(format!(
-                        "annotation `{}` on Secret `{secret}`",
-                        crate::api::labels::FINGERPRINT
-                    )),
-                }
-            }
-            Some(KeyDecision::Wait(waiting_on)) => Err(waiting_on.clone()),
-            Some(KeyDecision::Refused { .. }) | None => Err(format!("Secret `{secret}`")),
-        }
-    }
-
-    fn leaf(&self, purpose: KeyPurpose, issuer: Issuer, lifetime_seconds: u64) -> Result<Issue, String> {
-        let name = &self.facts.name;
-        let etcd = EtcdCertificates {
-            service: &names::etcd(name),
-            namespace: &self.facts.namespace,
-            cluster_domain: &self.settings.cluster_domain,
-            algorithm: self.algorithm,
-            lifetime_seconds,
-        };
-        if let Some(leaf) = etcd.leaf(purpose, issuer.clone()) {
-            return Ok(leaf);
-        }
-        let endpoint = self.exposure.endpoint.clone()?;
-        let group = self
-            .spec
-            .kubeconfig
-            .as_ref()
-            .and_then(|kubeconfig| kubeconfig.group.clone());
-        Ok(Issue::Kubeconfig {
-            issuer,
-            cluster: format!("{name}-k0s"),
-            server: endpoint.url,
-            user: format!("{name}-admin"),
-            group: group.unwrap_or_else(|| "system:masters".to_owned()),
-            algorithm: self.algorithm,
-            lifetime_seconds,
-        })
-    }
-
-    /// Labels and annotations that a user wants on the Secret: a change of them is a change of the Secret.
-    fn metadata_of(&self, purpose: KeyPurpose) -> Value {
-        match (purpose, &self.spec.kubeconfig) {
-            (KeyPurpose::Kubeconfig, Some(kubeconfig)) => json!([kubeconfig.labels, kubeconfig.annotations]),
-            (KeyPurpose::Kubeconfig, None) => json!([{}, {}]),
-            _ => Value::Null,
-        }
-    }
-
-    /// How long before its end a certificate is made anew: as written if that is less than its life, else a third.
-    fn renew_before(&self, purpose: KeyPurpose, lifetime: Duration) -> Result<SignedDuration, Stalled> {
-        let written = self.spec.pki.as_ref().and_then(|pki| pki.renew_before.as_ref());
-        let written = match written {
-            Some(text) => Some(
-                text.to_duration()
-                    .ok_or_else(|| invalid("spec.pki.renewBefore", "write a duration, for example 720h"))?,
-            ),
-            None => None,
-        };
-        let third = lifetime / 3;
-        let renew_before = match purpose {
-            // Its life is a setting of its own, and may be shorter than what is meant for the others.
-            KeyPurpose::Kubeconfig => written.map_or(third, |written| written.min(third)),
-            _ => written.filter(|written| *written < lifetime).unwrap_or(third),
-        };
-        Ok(SignedDuration::try_from(renew_before).unwrap_or(SignedDuration::MAX))
-    }
-}
-
-fn lifetime(written: Option<&GoDuration>, field: &str) -> Result<Duration, Stalled> {
-    match written {
-        Some(text) => text
-            .to_duration()
-            .ok_or_else(|| invalid(field, "write a duration, for example 8760h")),
-        None => Ok(Duration::from_secs(8760 * 3600)),
     }
 }

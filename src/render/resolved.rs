@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::SignedDuration;
+
 use crate::api::ClusterSpec;
 use crate::api::Pins;
 use crate::api::cluster_parts::{KeyAlgorithm, ServiceType};
@@ -9,7 +11,7 @@ use crate::api::cluster_status::{Endpoint, HeldStatus};
 use crate::k0s::Version;
 use crate::pki::{KeyDecision, KeyPurpose};
 
-use super::facts::{ServiceFacts, StatefulSetFacts};
+use super::facts::{ServiceFacts, StatefulSetFacts, VolumeFacts};
 
 /// Everything [`super::objects`] needs. No default, pin or fact is looked at after this.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +42,10 @@ pub struct ResolvedCluster {
     pub keys_wait: Option<String>,
     pub key_algorithm: KeyAlgorithm,
     pub keys: BTreeMap<KeyPurpose, KeyDecision>,
+    /// How long before its end the certificate with the shortest such time is made anew.
+    pub renew_before: SignedDuration,
+    /// Volume claims that exist, by name.
+    pub volumes: BTreeMap<String, VolumeFacts>,
     /// Pins as they are to be stored.
     pub pins: Pins,
     /// Pins as they were found: what may be dropped depends on these alone.

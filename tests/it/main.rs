@@ -17,6 +17,7 @@ mod engine_apply;
 mod engine_client;
 mod engine_hosted;
 mod golden_findings;
+mod render_golden;
 mod support_answer;
 mod support_program;
 mod support_proxy;
