@@ -5,15 +5,18 @@
 //! **Invariant:** pure, and ordered wherever an order can be seen. Secret bytes never enter an [`Object`] that is
 //! observed: see [`redact`].
 
+mod cache;
 mod compare;
 mod digest;
 mod kind;
 mod lists;
 mod observed;
 pub mod pointer;
+mod prune;
 pub mod quantity;
 mod value;
 
+pub use cache::{Cache, News};
 pub use compare::{Difference, differences, is_applied_by};
 pub use digest::digest;
 pub use kind::{Kind, kinds};
