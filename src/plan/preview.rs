@@ -84,7 +84,12 @@ pub(super) fn of_create(
     let Some(preview) = preview else {
         return Ok(Consequence::none());
     };
-    let cluster: K0smotronCluster = match serde_json::from_value(desired.0.clone()) {
+    let mut created = desired.0.clone();
+    // As the API server does: the type has no default for the spec, the schema has.
+    if created.get("spec").is_none_or(Value::is_null) {
+        created["spec"] = Value::Object(serde_json::Map::new());
+    }
+    let cluster: K0smotronCluster = match serde_json::from_value(created) {
         Ok(cluster) => cluster,
         Err(error) => return Err(format!("the object cannot be read: {error}")),
     };
