@@ -2,5 +2,4 @@
 
 pub mod findings;
 pub mod json;
-pub mod outcome;
 pub mod text;

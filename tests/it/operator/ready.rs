@@ -1,0 +1,193 @@
+//! From an object to a control plane that answers.
+
+use k0smotron_fleet::api::K0smotronJoinToken;
+use kube::api::{Api, PostParams};
+use serde_json::{Value, json};
+
+use super::{Bench, SOON};
+use crate::support::eventually;
+
+#[tokio::test]
+async fn two_clusters_without_a_spec_become_ready_in_one_namespace() {
+    let bench = Bench::new("ready").await;
+    let _controller = bench.controller().await;
+    bench.apply("edge-berlin", Value::Null).await;
+    bench.apply("edge-munich", Value::Null).await;
+    let berlin = bench.until_ready("edge-berlin").await.status.unwrap();
+    let munich = bench.until_ready("edge-munich").await.status.unwrap();
+
+    assert_eq!(berlin.ready.as_deref(), Some("1/1"));
+    assert_eq!(berlin.version.as_deref(), Some("v1.36.3+k0s.2"));
+    assert_eq!(
+        berlin.kubeconfig_secret.as_deref(),
+        Some("edge-berlin-kubeconfig")
+    );
+    let (berlin_at, munich_at) = (berlin.endpoint.unwrap(), munich.endpoint.unwrap());
+    assert_eq!(berlin_at.host, bench.servers.node_address.to_string());
+    assert_ne!(berlin_at.api_port, munich_at.api_port);
+    assert_ne!(berlin.ca_fingerprint, munich.ca_fingerprint);
+}
+
+#[tokio::test]
+async fn what_kubectl_prints_names_version_readiness_endpoint_and_status() {
+    let bench = Bench::new("ready").await;
+    let _controller = bench.controller().await;
+    bench.apply("edge-berlin", Value::Null).await;
+    let endpoint = bench
+        .until_ready("edge-berlin")
+        .await
+        .status
+        .unwrap()
+        .endpoint
+        .unwrap();
+    let table = bench
+        .servers
+        .kubectl(&["get", "k0c", "-n", &bench.namespace.name])
+        .await
+        .success();
+    for word in [
+        "edge-berlin",
+        "v1.36.3+k0s.2",
+        "1/1",
+        endpoint.url.as_str(),
+        "Ready",
+    ] {
+        assert!(table.contains(word), "{word} is not in\n{table}");
+    }
+}
+
+#[tokio::test]
+async fn scaling_adds_control_plane_pods_and_holds_the_members_that_would_have_to_join() {
+    let bench = Bench::new("scale").await;
+    let _controller = bench.controller().await;
+    bench.apply("edge-berlin", Value::Null).await;
+    bench.until_ready("edge-berlin").await;
+
+    let arguments = [
+        "scale",
+        "k0c",
+        "edge-berlin",
+        "--replicas=3",
+        "-n",
+        &bench.namespace.name,
+    ];
+    bench.servers.kubectl(&arguments).await.success();
+    let status = eventually("three pods and a held member", SOON, async || {
+        let status = bench.cluster("edge-berlin").await.status.unwrap_or_default();
+        let is_held = status.held.iter().any(|held| held.what.contains("etcd.members"));
+        if status.ready.as_deref() == Some("3/3") && is_held {
+            Ok(status)
+        } else {
+            Err(json!(status).to_string())
+        }
+    })
+    .await;
+    assert_eq!(status.etcd.unwrap().members, 1, "membership did not change");
+}
+
+#[tokio::test]
+async fn a_join_token_says_that_it_is_not_supported() {
+    let bench = Bench::new("token").await;
+    let _controller = bench.controller().await;
+    let tokens: Api<K0smotronJoinToken> = bench.api();
+    let token = json!({
+        "apiVersion": "k0smotron.io/v1beta1", "kind": "K0smotronJoinToken",
+        "metadata": { "name": "worker" }, "spec": { "clusterName": "edge-berlin" },
+    });
+    let token = serde_json::from_value(token).unwrap();
+    tokens.create(&PostParams::default(), &token).await.unwrap();
+    let condition = eventually("the token has a condition", SOON, async || {
+        let status = tokens.get("worker").await.ok()?.status?;
+        status
+            .conditions
+            .into_iter()
+            .find(|condition| condition.type_ == "Ready")
+    })
+    .await;
+    assert_eq!(
+        (condition.status.as_str(), condition.reason.as_str()),
+        ("False", "NotSupported")
+    );
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_supported_is_named_and_nothing_of_that_generation_is_applied() {
+    let bench = Bench::new("stalled").await;
+    let _controller = bench.controller().await;
+    let mark = bench.mark().await;
+    let ingress = json!({ "apiHost": "api.example.org", "konnectivityHost": "konnectivity.example.org" });
+    bench.apply("edge-berlin", json!({ "ingress": ingress })).await;
+    let cluster = bench
+        .until("edge-berlin", "Stalled", "True", "NotSupported")
+        .await;
+    let conditions = cluster.status.unwrap().conditions;
+    let stalled = conditions
+        .iter()
+        .find(|condition| condition.type_ == "Stalled")
+        .unwrap();
+    assert!(stalled.message.contains("spec.ingress"), "{}", stalled.message);
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready")
+        .unwrap();
+    assert_eq!(ready.status, "False");
+    bench.quiet(mark).await;
+    assert_eq!(bench.children().await, Vec::<String>::new());
+
+    // What is taken back is taken up.
+    bench.apply("edge-berlin", Value::Null).await;
+    let status = bench.until_ready("edge-berlin").await.status.unwrap();
+    assert!(
+        status
+            .conditions
+            .iter()
+            .all(|condition| condition.type_ != "Stalled")
+    );
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_supported_leaves_what_runs_alone() {
+    let bench = Bench::new("stalled").await;
+    let _controller = bench.controller().await;
+    bench.apply("edge-berlin", Value::Null).await;
+    bench.until_ready("edge-berlin").await;
+    let before = bench.children().await;
+    let revision = bench.revision("kmc-edge-berlin").await;
+    bench
+        .apply("edge-berlin", json!({ "version": "v1.36.4+k0s.0", "ttl": "1h" }))
+        .await;
+    bench
+        .until("edge-berlin", "Stalled", "True", "NotSupported")
+        .await;
+    assert_eq!(bench.children().await, before);
+    assert_eq!(bench.revision("kmc-edge-berlin").await, revision);
+}
+
+#[tokio::test]
+async fn a_paused_cluster_is_left_alone_until_it_is_not() {
+    let bench = Bench::new("paused").await;
+    let _controller = bench.controller().await;
+    bench.apply("edge-berlin", Value::Null).await;
+    let before = bench.until_ready("edge-berlin").await;
+    bench
+        .apply("edge-berlin", json!({ "paused": true, "replicas": 3 }))
+        .await;
+    let paused = eventually("it says that it is paused", SOON, async || {
+        let status = bench.cluster("edge-berlin").await.status?;
+        let is_paused = status
+            .conditions
+            .iter()
+            .any(|condition| condition.reason == "Paused");
+        is_paused.then_some(status)
+    })
+    .await;
+    assert_eq!(
+        paused.observed_generation,
+        before.status.unwrap().observed_generation
+    );
+    assert_eq!(paused.ready.as_deref(), Some("1/1"));
+
+    bench.apply("edge-berlin", json!({ "replicas": 3 })).await;
+    let status = bench.until_ready("edge-berlin").await.status.unwrap();
+    assert_eq!(status.ready.as_deref(), Some("3/3"));
+}
