@@ -37,6 +37,8 @@ pub enum Verb {
     Init(commands::init::Arguments),
     Validate(commands::validate::Arguments),
     Render(commands::render::Arguments),
+    Plan(commands::plan::Arguments),
+    Apply(commands::apply::Arguments),
     Install(commands::install::Arguments),
     Crds(commands::crds::Arguments),
     Explain(commands::explain::Arguments),

@@ -12,11 +12,15 @@ use clap::{FromArgMatches as _, error::ErrorKind as UsageError};
 
 pub mod args;
 pub mod commands;
+pub mod confirm;
 pub mod error;
 pub mod exit;
+pub mod flow;
 pub mod hub;
+pub mod progress;
 pub mod reference;
 pub mod show;
+pub mod signal;
 pub mod source;
 pub mod ui;
 
@@ -69,6 +73,8 @@ fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
         Verb::Init(arguments) => commands::init::run(&arguments, ui),
         Verb::Validate(arguments) => commands::validate::run(&arguments, ui),
         Verb::Render(arguments) => commands::render::run(&arguments, ui),
+        Verb::Plan(arguments) => commands::plan::run(&arguments, ui),
+        Verb::Apply(arguments) => commands::apply::run(&arguments, ui),
         Verb::Install(arguments) => commands::install::run(&arguments, ui),
         Verb::Explain(arguments) => commands::explain::run(&arguments, ui),
         Verb::Completion(arguments) => commands::completion::run(&arguments, ui),

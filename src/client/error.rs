@@ -194,3 +194,13 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     }
     text
 }
+
+/// Returns the words of the innermost cause: of a connection that did not come about or broke, it says most, and what is
+/// around it names layers of libraries.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
+}

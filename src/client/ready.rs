@@ -6,6 +6,7 @@ use kube::client::Body;
 use tokio::time::timeout;
 
 use super::connect::Client;
+use super::error::innermost;
 
 /// What a server says of itself, or why it says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +54,9 @@ impl Client {
             },
             Ok(Err(error)) => match untrusted(&error) {
                 Some(why) => Readiness::Untrusted { why },
-                None => Readiness::NoAnswer { why: plain(&error) },
+                None => Readiness::NoAnswer {
+                    why: innermost(&error),
+                },
             },
             Ok(Ok((status, _))) if status.is_success() => Readiness::Ready,
             Ok(Ok((StatusCode::UNAUTHORIZED, _))) => Readiness::CredentialsRefused,
@@ -96,17 +99,6 @@ fn untrusted(error: &kube::Error) -> Option<String> {
         next = inner.or_else(|| cause.source());
     }
     None
-}
-
-/// The innermost cause says most about a connection that did not come about.
-fn plain(error: &kube::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text = cause.to_string();
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

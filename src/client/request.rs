@@ -12,7 +12,7 @@ use kube::client::Body;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connect::Client;
-use super::error::ClientError;
+use super::error::{ClientError, innermost};
 use super::kubeconfig;
 use super::refusal::Refusal;
 use crate::object::{Kind, ObjectId};
@@ -279,11 +279,11 @@ impl Client {
             kube::Error::Auth(_) => true,
             _ => false,
         };
-        let source: Box<dyn std::error::Error + Send + Sync> = match error {
-            kube::Error::Service(cause) => cause,
-            kube::Error::HyperError(cause) => Box::new(cause),
-            other => kubeconfig::credentials(&other).into(),
+        let source = match &error {
+            kube::Error::Auth(_) => kubeconfig::credentials(&error),
+            other => innermost(other),
         };
+        let source = source.into();
         if is_connect {
             ClientError::Connect {
                 server: self.server.to_string(),

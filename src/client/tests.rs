@@ -285,3 +285,15 @@ async fn a_busy_server_is_asked_again_and_then_given_up() {
     assert_eq!(error.kind(), FailureKind::Unavailable);
     assert_eq!(requests.lock().unwrap().len(), 5);
 }
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_with_the_reason_and_nothing_of_the_libraries() {
+    let config = kube::Config::new("https://127.0.0.1:1".parse().unwrap());
+    let client = Client::stub(kube::Client::try_from(config).unwrap());
+    let error = client.get(&cluster().id().unwrap()).await.unwrap_err();
+    assert_eq!(
+        chain(&error),
+        "cannot reach the API server at https://edge-hub:6443: Connection refused (os error 111)"
+    );
+    assert!(!error.is_outcome_unknown());
+}

@@ -33,6 +33,8 @@ pub enum FleetError {
     WriteParent { source: Box<ClientError> },
     #[error("the plan may not be executed")]
     Refused { source: Refusal },
+    #[error("without a Fleet nothing can be deleted: nobody knows which clusters belong to the files")]
+    PruneWithoutFleet,
 }
 
 impl FleetError {
@@ -43,7 +45,8 @@ impl FleetError {
             | Self::UnknownFleet { .. }
             | Self::Raced
             | Self::Parent { .. }
-            | Self::Refused { .. } => true,
+            | Self::Refused { .. }
+            | Self::PruneWithoutFleet => true,
             Self::Identify { .. }
             | Self::ReadParent { .. }
             | Self::Observe { .. }
@@ -66,6 +69,9 @@ impl FleetError {
                     .to_owned(),
             ),
             Self::Raced => Some("nothing was written; plan and apply again".to_owned()),
+            Self::PruneWithoutFleet => {
+                Some("no fleet id: run `k0smotron-fleet init` in the directory of the files".to_owned())
+            }
             Self::Parent { .. } | Self::Refused { .. } => None,
         }
     }

@@ -9,13 +9,19 @@
 
 mod error;
 mod hub;
+mod look;
 pub mod parent;
+mod planning;
+mod run;
 pub mod select;
 pub mod selector;
 
 pub use error::FleetError;
 pub use hub::{Hub, KUBE_SYSTEM, check_hub, identify};
+pub use look::{Access, Live, look};
 pub use parent::{Parent, StoredParent};
+pub use planning::{PlanOptions, plan};
+pub use run::{Executed, FirstApply, RunOptions, execute, may_write};
 
 use crate::api::fleet::Fleet;
 use crate::api::labels;

@@ -28,6 +28,7 @@ mod key {
     pub const SPENT: &str = "spent";
     pub const SPENT_ON: &str = "spentOn";
     pub const TOOL: &str = "tool";
+    pub const RUNS: &str = "runs";
 }
 
 /// The memory itself.
@@ -44,6 +45,8 @@ pub struct Parent {
     /// How many deletions were begun for the content with the digest `spent_on`.
     pub spent: usize,
     pub spent_on: String,
+    /// How many runs have begun to write. Two runs that saw the same number cannot both go on.
+    pub runs: u64,
     /// Keys that this version does not know, kept as they are.
     others: BTreeMap<String, String>,
 }
@@ -99,6 +102,7 @@ impl Parent {
     ) -> Self {
         let mut parent = self.clone();
         parent.name = fleet.name.clone();
+        parent.runs += 1;
         parent.fleet = serde_json::to_string(&fleet.spec).ok();
         parent.namespaces.extend(namespaces);
         if deletions > 0 {
@@ -127,6 +131,7 @@ impl Parent {
             (key::NAME, self.name.clone()),
             (key::NAMESPACES, namespaces.join("\n")),
             (key::TOOL, env!("CARGO_PKG_VERSION").to_owned()),
+            (key::RUNS, self.runs.to_string()),
         ] {
             data.insert(key.to_owned(), value);
         }
@@ -196,6 +201,9 @@ impl Parent {
             // A number that cannot be read must not refill the budget.
             spent: take(key::SPENT).map_or(0, |spent| spent.parse().unwrap_or(usize::MAX / 2)),
             spent_on: take(key::SPENT_ON).unwrap_or_default(),
+            runs: take(key::RUNS)
+                .and_then(|runs| runs.parse().ok())
+                .unwrap_or_default(),
             others: {
                 take(key::TOOL);
                 others

@@ -52,7 +52,7 @@ impl Operator {
                 }
             }
             ActionResult::Foreign { owner } => {
-                tracing::warn!(object = %id, owner, "not written: it is not ours")
+                tracing::warn!(object = %id, owner, "not written: it is not ours");
             }
             ActionResult::Skipped { because } => tracing::debug!(object = %id, because, "not written"),
             ActionResult::Failed(failure) => {

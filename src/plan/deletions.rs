@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::fleet::{files_hold_deletions, frozen, gap};
+use super::fleet::{files_hold_deletions, frozen};
 use super::impact::Consequence;
 use super::tracking::{self, Tracked};
 use super::{
@@ -11,7 +11,7 @@ use super::{
 use crate::api::cluster_parts::DeletionPolicy;
 use crate::api::fleet_sync::Deletions;
 use crate::api::labels;
-use crate::object::{Object, ObjectId, kinds};
+use crate::object::{Object, ObjectId, Unreadable, kinds};
 
 /// Plans the deletion of members that the files do not name.
 ///
@@ -32,7 +32,7 @@ pub(super) fn plan(
         if named.contains(id) || live.text("/metadata/deletionTimestamp").is_some() {
             continue;
         }
-        match obstacle(id, live, input, policy) {
+        match obstacle(live, input, policy) {
             Some((reason, waiting_on)) => held.push(Held {
                 id: id.clone(),
                 reason,
@@ -60,12 +60,7 @@ pub(super) fn plan(
 }
 
 /// One guard after the other, those that protect one cluster first.
-fn obstacle(
-    id: &ObjectId,
-    live: &Object,
-    input: &FleetInput<'_>,
-    policy: &FleetPolicy,
-) -> Option<(HeldReason, String)> {
+fn obstacle(live: &Object, input: &FleetInput<'_>, policy: &FleetPolicy) -> Option<(HeldReason, String)> {
     if live.annotation(labels::PROTECT) == Some("true") {
         let why = "it left the files and is protected; `unprotect` it to let it go".to_owned();
         return Some((HeldReason::Protected, why));
@@ -76,9 +71,11 @@ fn obstacle(
     if live.uid().is_none() || live.resource_version().is_none() {
         return Some((HeldReason::NotReadable, "its version is not known".to_owned()));
     }
-    if let Some(gap) = gap(input.observed, id) {
+    // What could not be read counts in the budget too, so a gap anywhere stops deletions everywhere.
+    let is_gap = |gap: &&Unreadable| gap.kind == kinds::K0SMOTRON_CLUSTER;
+    if let Some(gap) = input.observed.unreadable.iter().find(is_gap) {
         let why = format!(
-            "its namespace could not be read whole ({}); nothing is deleted there",
+            "not all clusters could be read ({}); nothing is deleted",
             gap.reason
         );
         return Some((HeldReason::NotReadable, why));

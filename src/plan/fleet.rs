@@ -70,7 +70,7 @@ pub fn candidates(input: &FleetInput<'_>, policy: &FleetPolicy) -> BTreeSet<Obje
 }
 
 /// Returns why absence in this part of the hub cannot be believed.
-pub(super) fn gap<'a>(observed: &'a Observed, id: &ObjectId) -> Option<&'a Unreadable> {
+fn gap<'a>(observed: &'a Observed, id: &ObjectId) -> Option<&'a Unreadable> {
     observed
         .unreadable
         .iter()

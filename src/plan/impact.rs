@@ -130,7 +130,8 @@ fn of_stateful_set(
         .find(|difference| difference.pointer == "/spec/replicas")
         .and_then(|difference| difference.new.as_ref()?.as_i64())
         .unwrap_or(pods.wanted);
-    let scaled = of_scaling(id, &pods, wanted);
+    let is_etcd = id.name == names::etcd(&owner.cluster.name);
+    let scaled = of_scaling(id, &pods, wanted, is_etcd);
     let rolls = differences.iter().any(|difference| {
         difference.pointer == "/spec/template" || difference.pointer.starts_with("/spec/template/")
     });
@@ -140,7 +141,7 @@ fn of_stateful_set(
     let remaining = pods.wanted.min(wanted);
     let rolled = if remaining == 0 {
         Consequence::none()
-    } else if id.name == names::etcd(&owner.cluster.name) {
+    } else if is_etcd {
         of_etcd_roll(id, &pods, remaining)
     } else {
         of_control_plane_roll(id, &pods, remaining, children, owner)
@@ -151,26 +152,33 @@ fn of_stateful_set(
     )
 }
 
-fn of_scaling(id: &ObjectId, pods: &Pods, wanted: i64) -> Consequence {
+fn of_scaling(id: &ObjectId, pods: &Pods, wanted: i64, is_etcd: bool) -> Consequence {
+    let prefix = if is_etcd { "etcd: " } else { "" };
     if wanted == pods.wanted {
         Consequence::none()
     } else if wanted > pods.wanted {
         Consequence::new(
             Impact::Safe,
-            [format!("{} added", pods.named(id, pods.wanted, wanted))],
+            [format!("{prefix}{} added", pods.named(id, pods.wanted, wanted))],
         )
     } else if wanted == 0 {
+        // Without members there is no API either; the control plane's own line says so.
+        let consequence = if is_etcd {
+            ""
+        } else {
+            "; the API does not answer until replicas are raised again"
+        };
         Consequence::new(
             Impact::Disruptive,
             [format!(
-                "{} stopped; the API does not answer until replicas are raised again",
+                "{prefix}{} stopped{consequence}",
                 pods.named(id, 0, pods.wanted)
             )],
         )
     } else {
         Consequence::new(
             Impact::Rolling,
-            [format!("{} removed", pods.named(id, wanted, pods.wanted))],
+            [format!("{prefix}{} removed", pods.named(id, wanted, pods.wanted))],
         )
     }
 }

@@ -31,3 +31,6 @@ pub use entry::{Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Pr
 pub use fleet::{candidates, fleet};
 pub use outcome::{ActionResult, Failure, FailureKind, Outcome};
 pub use ownership::{Owner, Ownership, of_child};
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::impact::Consequence;
 use super::{Action, Impact, Operation, Owner, Plan, Preview};
+use crate::api::cluster_parts::ServiceType;
 use crate::api::{ClusterSpec, K0smotronCluster, names};
 use crate::k0s::{self, Refusal, Version};
 use crate::object::{Difference, Object, ObjectId, kinds};
@@ -68,6 +69,8 @@ pub(super) fn of_change(
     let newly_held = resolved
         .held
         .iter()
+        // What only waits for another step of the operator is done in the end.
+        .filter(|held| held.reason != "Waiting")
         .filter(|held| !before.as_ref().is_ok_and(|before| before.held.contains(held)));
     consequence
         .effects
@@ -84,7 +87,12 @@ pub(super) fn of_create(
     let Some(preview) = preview else {
         return Ok(Consequence::none());
     };
-    let cluster: K0smotronCluster = match serde_json::from_value(desired.0.clone()) {
+    let mut created = desired.0.clone();
+    // As the API server does: the type has no default for the spec, the schema has.
+    if created.get("spec").is_none_or(Value::is_null) {
+        created["spec"] = Value::Object(serde_json::Map::new());
+    }
+    let cluster: K0smotronCluster = match serde_json::from_value(created) {
         Ok(cluster) => cluster,
         Err(error) => return Err(format!("the object cannot be read: {error}")),
     };
@@ -282,7 +290,14 @@ fn add_address(
     let old = before.and_then(|before| before.endpoint.as_ref().ok());
     let new = after.endpoint.as_ref().ok();
     let is_other = old.is_some() && old != new;
-    let is_other_service = before.is_some_and(|before| before.service_type != after.service_type);
+    // What is written, not what is in effect: the old Service stays until the new one can take over.
+    let written = |resolved: &ResolvedCluster| {
+        let service = resolved.spec.service.as_ref();
+        service
+            .and_then(|service| service.service_type)
+            .unwrap_or(ServiceType::NodePort)
+    };
+    let is_other_service = before.is_some_and(|before| written(before) != written(after));
     let is_written_anew = differences
         .iter()
         .any(|difference| ADDRESS.contains(&difference.pointer.as_str()) && difference.old.is_some());

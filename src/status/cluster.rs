@@ -100,7 +100,8 @@ fn of_wanted(input: &Input<'_>, wanted: &Wanted) -> ClusterStatus {
         input.previous.and_then(|previous| previous.version.clone())
     };
 
-    let stalled = conditions::needs_a_person(input).map(|(reason, message)| Verdict::yes(&reason, message));
+    let stalled =
+        conditions::needs_a_person(input, wanted).map(|(reason, message)| Verdict::yes(&reason, message));
     let ready = match &stalled {
         Some(stalled) => Verdict::no(&stalled.reason, stalled.message.clone()),
         None => ready(

@@ -34,6 +34,10 @@ pub mod reason {
     pub const CURRENT: &str = "Current";
     /// An object that exists is not ours.
     pub const FOREIGN_OBJECT: &str = "ForeignObject";
+    /// A key that is there was made for another cluster of this name.
+    pub const LEFTOVER_KEY: &str = "LeftoverKey";
+    /// A version that may not follow the one that runs.
+    pub const VERSION_SKEW: &str = "VersionSkew";
     /// The API server refuses what would be written.
     pub const REFUSED: &str = "Refused";
     pub const FORBIDDEN: &str = "Forbidden";
@@ -295,7 +299,20 @@ pub(super) fn kubeconfig_ready(input: &Input<'_>, wanted: &Wanted) -> Verdict {
 }
 
 /// Returns what only a person can resolve, the most fundamental first: `(reason, message)`.
-pub(super) fn needs_a_person(input: &Input<'_>) -> Option<(String, String)> {
+pub(super) fn needs_a_person(input: &Input<'_>, wanted: &Wanted) -> Option<(String, String)> {
+    // The others wait for something, or have no effect.
+    const FOR_A_PERSON: [&str; 4] = [
+        reason::FOREIGN_OBJECT,
+        reason::LEFTOVER_KEY,
+        reason::VERSION_SKEW,
+        reason::ADDRESS_CHANGED,
+    ];
+    let by_the_renderer = || {
+        FOR_A_PERSON.iter().find_map(|reason| {
+            let held = wanted.held.iter().find(|held| held.reason == *reason)?;
+            Some((held.reason.clone(), format!("{}: {}", held.what, held.message)))
+        })
+    };
     let of_held = |wanted: HeldReason, reason: &str| {
         let held = input.plan.held.iter().find(|held| held.reason == wanted)?;
         Some((reason.to_owned(), format!("{}: {}.", held.id, held.waiting_on)))
@@ -337,6 +354,7 @@ pub(super) fn needs_a_person(input: &Input<'_>) -> Option<(String, String)> {
     };
     foreign
         .or_else(met)
+        .or_else(by_the_renderer)
         .or_else(|| of_held(HeldReason::Refused, reason::REFUSED))
         .or_else(refused)
 }

@@ -33,9 +33,9 @@ pub fn transcript(output: &Output, filters: &[(&str, &str)]) -> String {
     text
 }
 
-/// Asserts that every line of both streams fits a terminal of 80 columns.
+/// Asserts that every line of the answer fits a terminal of 80 columns.
 pub fn assert_fits(output: &Output) {
-    for line in output.stdout.lines().chain(output.stderr.lines()) {
+    for line in output.stdout.lines() {
         assert!(line.chars().count() <= 80, "longer than 80 columns: {line}");
     }
 }

@@ -4,12 +4,13 @@
 use std::fs;
 use std::path::Path;
 
-use k0smotron_fleet::api::K0smotronCluster;
-use k0smotron_fleet::object::{Object, Observed};
-use k0smotron_fleet::render::{Answer, Desired, Facts, Settings, objects, resolve};
+use k0smotron_fleet::api::{K0smotronCluster, labels};
+use k0smotron_fleet::object::{Object, ObjectId, Observed, differences, kinds};
+use k0smotron_fleet::render::{Answer, Desired, Facts, ResolvedCluster, Settings, Stalled, objects, resolve};
 use rstest::rstest;
 use serde_json::{Map, Value, json};
 
+use crate::support::Servers;
 use crate::support::generated::assert_current;
 
 const NOW: &str = "2026-09-01T12:00:00Z";
@@ -27,15 +28,108 @@ fn rendered_objects_are_as_reviewed(
     )]
     case: &str,
 ) {
-    let folder = format!("tests/golden/render/{case}");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(&folder)
-        .join("cluster.yaml");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_current(&format!("{folder}/expected.yaml"), &rendered(&text));
+    let expected = format!("tests/golden/render/{case}/expected.yaml");
+    assert_current(&expected, &rendered(&input(case)));
 }
 
-fn rendered(text: &str) -> String {
+fn input(case: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/render");
+    let path = folder.join(case).join("cluster.yaml");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every complete object and every Secret without its data, moved to another namespace.
+fn written(case: &str, namespace: &str) -> Vec<(ObjectId, Object)> {
+    let answers = objects(&resolved(&input(case)).unwrap());
+    let written = answers.into_values().filter_map(|answer| match answer {
+        Answer::Want(Desired::Object(object) | Desired::Key { secret: object, .. }) => Some(object),
+        Answer::Want(Desired::Metadata { .. } | Desired::AsItIs)
+        | Answer::Drop { .. }
+        | Answer::Keep { .. } => None,
+    });
+    written
+        .map(|mut object| {
+            object.0["metadata"]["namespace"] = json!(namespace);
+            (object.id().unwrap(), object)
+        })
+        .collect()
+}
+
+/// Sends objects to a real API server, which checks and completes them and stores nothing.
+async fn dry_run(servers: &Servers, objects: Vec<Value>) -> Vec<Object> {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    let arguments = [
+        "create",
+        "--dry-run=server",
+        "--validate=strict",
+        "-o",
+        "json",
+        "-f",
+        "-",
+    ];
+    let output = servers
+        .kubectl_with(&servers.kubeconfig(), &arguments, &list)
+        .await;
+    assert!(!output.stderr.contains("Warning"), "{}", output.stderr);
+    // One document after the other.
+    serde_json::Deserializer::from_str(&output.success())
+        .into_iter::<Value>()
+        .map(|object| Object(object.unwrap()))
+        .collect()
+}
+
+#[rstest]
+#[case("node-port-first-pass")]
+#[case("node-port")]
+#[case("three-replicas-load-balancer-without-address")]
+#[case("five-replicas-cluster-ip-with-everything")]
+#[tokio::test]
+async fn a_real_server_takes_every_object_and_what_it_makes_of_one_is_no_difference(#[case] case: &str) {
+    let servers = Servers::shared().await;
+    let namespace = servers.namespace("rendered").await;
+    let written = written(case, &namespace.name);
+    let served = dry_run(
+        servers,
+        written.iter().map(|(_, object)| object.0.clone()).collect(),
+    )
+    .await;
+    assert_eq!(served.len(), written.len());
+    for (id, object) in &written {
+        let live = served.iter().find(|live| live.id().as_ref() == Some(id)).unwrap();
+        let differences = differences(object, live, labels::OPERATOR_MANAGER);
+        assert!(differences.is_empty(), "{id}: {differences:?}");
+    }
+}
+
+#[tokio::test]
+async fn control_plane_pods_are_baseline_and_etcd_pods_are_restricted() {
+    let servers = Servers::shared().await;
+    for (name, level) in [("kmc-edge", "baseline"), ("kmc-edge-etcd", "restricted")] {
+        let namespace = servers.namespace(level).await;
+        let label = format!("pod-security.kubernetes.io/enforce={level}");
+        let arguments = ["label", "namespace", &namespace.name, &label];
+        servers.kubectl(&arguments).await.success();
+        let sets = written("node-port", &namespace.name);
+        let (_, set) = sets
+            .iter()
+            .find(|(id, _)| id.kind == kinds::STATEFUL_SET && id.name == name)
+            .unwrap();
+        let mut pod = set.0["spec"]["template"].clone();
+        pod["apiVersion"] = json!("v1");
+        pod["kind"] = json!("Pod");
+        pod["metadata"]["name"] = json!(name);
+        pod["metadata"]["namespace"] = json!(namespace.name);
+        if let Some(Value::Array(volumes)) = pod.pointer_mut("/spec/volumes")
+            && name.ends_with("etcd")
+        {
+            volumes.push(json!({"name": "etcd-data", "persistentVolumeClaim": {"claimName": "etcd-data"}}));
+        }
+        assert_eq!(dry_run(servers, vec![pod]).await.len(), 1);
+    }
+}
+
+/// Returns what a file with a cluster and what there is of it comes to.
+fn resolved(text: &str) -> Result<ResolvedCluster, Stalled> {
     let mut documents = text
         .split("\n---\n")
         .map(|document| serde_saphyr::from_str::<Value>(document).unwrap());
@@ -58,7 +152,11 @@ fn rendered(text: &str) -> String {
         unreadable: Vec::new(),
     };
     let facts = Facts::gather(&cluster, &children, &nodes, NOW.parse().unwrap());
-    let resolved = match resolve(&cluster.spec, &facts, &operator) {
+    resolve(&cluster.spec, &facts, &operator)
+}
+
+fn rendered(text: &str) -> String {
+    let resolved = match resolved(text) {
         Ok(resolved) => resolved,
         Err(stalled) => return yaml(&json!({"stalled": stalled})),
     };

@@ -1,10 +1,12 @@
 //! One file a verb: its arguments and what it does.
 
+pub mod apply;
 pub mod completion;
 pub mod crds;
 pub mod explain;
 pub mod init;
 pub mod install;
+pub mod plan;
 pub mod render;
 pub mod validate;
 pub mod version;

@@ -1,0 +1,69 @@
+//! What is done while it is done: a bar on a terminal, a line for each change elsewhere. On stderr.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::show::outcome;
+use super::ui::{Ui, Verbosity};
+use crate::apply::{Ending, Progress};
+use crate::object::ObjectId;
+use crate::plan::{Operation, Plan};
+
+/// Shows events until the sender is gone.
+pub async fn show(mut events: UnboundedReceiver<Progress>, plan: &Plan, ui: &mut Ui) {
+    let operations: BTreeMap<ObjectId, &'static str> = plan
+        .actions()
+        .map(|action| (action.id.clone(), done_word(&action.operation)))
+        .collect();
+    let bar = (ui.stderr_is_terminal() && ui.verbosity() == Verbosity::Normal).then(|| bar(operations.len()));
+    while let Some(event) = events.recv().await {
+        let Progress::Ended {
+            id,
+            ending,
+            ended,
+            total,
+        } = event
+        else {
+            continue;
+        };
+        let done = operations.get(&id).copied().unwrap_or("done");
+        let line = outcome::line(&id, done, &ending);
+        let is_done = ending == Ending::Done;
+        match &bar {
+            Some(bar) => {
+                bar.set_length(total as u64);
+                bar.set_position(ended as u64);
+                bar.set_message(outcome::name(&id));
+                if !is_done {
+                    bar.suspend(|| ui.say(&line));
+                }
+            }
+            None if is_done => ui.status(&line),
+            None => ui.say(&line),
+        }
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+}
+
+fn bar(length: usize) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// The word for an operation that was done.
+pub fn done_word(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Create { .. } | Operation::Issue { .. } => "created",
+        Operation::Apply { .. } | Operation::Reissue { .. } | Operation::PatchMetadata { .. } => "changed",
+        Operation::Delete { .. } => "deleted",
+    }
+}

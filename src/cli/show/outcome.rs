@@ -1,0 +1,109 @@
+//! What came of a plan, as text and as JSON.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::json::id;
+pub use super::text::name;
+use crate::apply::Ending;
+use crate::cli::ui::{COLUMNS, wrap};
+use crate::object::ObjectId;
+use crate::plan::{ActionResult, Operation, Outcome, Plan};
+
+/// Returns one line about one ended action, without line end.
+pub fn line(id: &ObjectId, done: &str, ending: &Ending) -> String {
+    let name = name(id);
+    match ending {
+        Ending::Done => format!("{done} {name}"),
+        Ending::Foreign { owner } => format!("not done: {name}: it exists and belongs to {owner}"),
+        Ending::Skipped { because } => format!("not done: {name}: {because}"),
+        Ending::Failed(failure) => format!("failed: {name}: {}", failure.message),
+        Ending::Unknown(failure) => format!("done or not: {name}: {}", failure.message),
+    }
+}
+
+/// Returns the summary, and below it what was not done; the summary is the last line.
+pub fn text(plan: &Plan, outcome: &Outcome) -> String {
+    let operations: BTreeMap<&ObjectId, &Operation> = plan
+        .actions()
+        .map(|action| (&action.id, &action.operation))
+        .collect();
+    let (mut created, mut changed, mut deleted) = (0, 0, 0);
+    let mut undone: BTreeMap<&ObjectId, (&str, &str)> = BTreeMap::new();
+    let (mut not_done, mut failed, mut unknown) = (0, 0, 0);
+    for (id, result) in &outcome.results {
+        match result {
+            ActionResult::Done { .. } => match operations.get(id) {
+                Some(Operation::Create { .. } | Operation::Issue { .. }) | None => created += 1,
+                Some(
+                    Operation::Apply { .. } | Operation::Reissue { .. } | Operation::PatchMetadata { .. },
+                ) => changed += 1,
+                Some(Operation::Delete { .. }) => deleted += 1,
+            },
+            ActionResult::Foreign { owner } => {
+                not_done += 1;
+                undone.insert(id, ("not done, belongs to", owner));
+            }
+            ActionResult::Skipped { because } => {
+                not_done += 1;
+                undone.insert(id, ("not done", because));
+            }
+            ActionResult::Failed(failure) => {
+                failed += 1;
+                undone.insert(id, ("failed", &failure.message));
+            }
+            ActionResult::Unknown(failure) => {
+                unknown += 1;
+                undone.insert(id, ("done or not", &failure.message));
+            }
+        }
+    }
+    let mut text = String::new();
+    for (id, (word, why)) in undone {
+        text.push_str(&format!("  ! {}  {word}\n", name(id)));
+        text.extend(
+            wrap(why, COLUMNS - 6)
+                .iter()
+                .map(|line| format!("      {line}\n")),
+        );
+    }
+    let mut parts = vec![
+        format!("{created} created"),
+        format!("{changed} changed"),
+        format!("{deleted} deleted"),
+    ];
+    for (count, word) in [
+        (not_done, "not done"),
+        (failed, "failed"),
+        (unknown, "done or not"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    format!("{text}Applied: {}\n", parts.join(", "))
+}
+
+/// Returns one entry for each action, by identity.
+pub fn json(outcome: &Outcome) -> Value {
+    let mut results: Vec<(&ObjectId, Value)> = outcome
+        .results
+        .iter()
+        .map(|(object, result)| {
+            let (word, message) = match result {
+                ActionResult::Done { .. } => ("done", None),
+                ActionResult::Foreign { owner } => ("foreign", Some(owner)),
+                ActionResult::Skipped { because } => ("skipped", Some(because)),
+                ActionResult::Failed(failure) => ("failed", Some(&failure.message)),
+                ActionResult::Unknown(failure) => ("unknown", Some(&failure.message)),
+            };
+            (
+                object,
+                json!({ "object": id(object), "result": word, "message": message }),
+            )
+        })
+        .collect();
+    results.sort_by_key(|(object, _)| *object);
+    results.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,116 @@
+//! What is there: the hub, what it remembers, and the clusters.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt as _;
+
+use super::{FleetError, Hub, StoredParent, check_hub, identify, recall};
+use crate::client::Client;
+use crate::compose::Reading;
+use crate::object::{ObjectId, Observed, kinds};
+use crate::observe;
+use crate::plan::FailureKind;
+
+/// Requests at the same time for namespaces of which nothing is known.
+const PARALLELISM: usize = 16;
+
+/// As whom a fleet is looked at and written.
+#[derive(Clone, Copy)]
+pub struct Access<'a> {
+    /// Reads and writes clusters.
+    pub clusters: &'a Client,
+    /// Reads and writes what the hub remembers: for a sync, the controller's own identity.
+    pub memory: &'a Client,
+    /// Namespace of the parent.
+    pub parent_namespace: &'a str,
+}
+
+/// The live side of a fleet.
+#[derive(Clone, Debug)]
+pub struct Live {
+    pub hub: Hub,
+    /// `None`: the hub has never seen the fleet, or there is no Fleet.
+    pub parent: Option<StoredParent>,
+    /// All clusters in the namespaces of the files and in those the hub remembers.
+    pub observed: Observed,
+    /// Namespaces that the files name and that are known not to be there.
+    pub missing_namespaces: BTreeSet<String>,
+}
+
+/// Looks at everything that a plan is made from, but for the children of clusters.
+///
+/// *Errors*: another hub than the Fleet names, before anything else is asked; what cannot be read at all.
+/// *Effects*: one GET each for kube-system, the parent, and every namespace without a cluster; the lists of
+/// [`observe::fleet`]. Nothing is written.
+pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetError> {
+    let hub = identify(access.memory).await?;
+    let fleet = reading.fleet.as_ref();
+    check_hub(fleet, &hub)?;
+    let parent = match fleet {
+        Some(fleet) => recall(access.memory, &fleet.spec.id, access.parent_namespace).await?,
+        None => None,
+    };
+    let in_files: BTreeSet<String> = reading
+        .clusters
+        .iter()
+        .map(|cluster| cluster.namespace.clone())
+        .collect();
+    let mut namespaces = in_files.clone();
+    namespaces.extend(reading.rejected.iter().map(|(namespace, _)| namespace.clone()));
+    if let Some(stored) = &parent {
+        namespaces.extend(stored.parent.namespaces.iter().cloned());
+    }
+    // No namespace at all would mean every namespace.
+    let observed = if namespaces.is_empty() {
+        Observed::default()
+    } else {
+        observe::fleet(access.clusters, &namespaces)
+            .await
+            .map_err(|error| FleetError::Observe {
+                source: Box::new(error),
+            })?
+    };
+    let with_clusters: BTreeSet<&str> = observed
+        .objects
+        .iter()
+        .map(|(id, _)| id.namespace.as_str())
+        .collect();
+    let unknown = in_files
+        .into_iter()
+        .filter(|namespace| !with_clusters.contains(namespace.as_str()));
+    let missing_namespaces = missing(access.clusters, unknown.collect()).await?;
+    Ok(Live {
+        hub,
+        parent,
+        observed,
+        missing_namespaces,
+    })
+}
+
+/// Returns the namespaces that are not there. One that may not be read is taken to be there: the write will tell.
+async fn missing(client: &Client, namespaces: Vec<String>) -> Result<BTreeSet<String>, FleetError> {
+    let mut asked = futures::stream::iter(namespaces)
+        .map(|name| async move {
+            let found = client
+                .get_metadata(&ObjectId::new(kinds::NAMESPACE, "", &name))
+                .await;
+            (name, found)
+        })
+        .buffered(PARALLELISM);
+    let mut missing = BTreeSet::new();
+    while let Some((name, found)) = asked.next().await {
+        match found {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                missing.insert(name);
+            }
+            Err(error) if error.kind() == FailureKind::Forbidden => {}
+            Err(error) => {
+                return Err(FleetError::Observe {
+                    source: Box::new(error),
+                });
+            }
+        }
+    }
+    Ok(missing)
+}

@@ -1,0 +1,153 @@
+//! The plan of a fleet, with what each change does to running control planes.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::look::{Access, Live};
+use super::{FleetError, parent};
+use crate::client::ClientError;
+use crate::compose::Reading;
+use crate::diagnostic::SourceTree;
+use crate::object::{ObjectId, Observed, kinds};
+use crate::observe;
+use crate::plan::{
+    self, Files, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan, Preview, Prune,
+};
+use crate::render::Settings;
+
+/// What a run may do besides what the Fleet says.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    pub prune: Prune,
+    /// Field managers whose fields are taken over.
+    pub force_conflicts: BTreeSet<String>,
+    /// How the operator of the hub is set.
+    pub settings: Settings,
+    pub now: Timestamp,
+}
+
+/// Plans a fleet.
+///
+/// *Errors*: pruning without a Fleet; children that cannot be read for another reason than missing rights (with those,
+/// impacts are unknown).
+/// *Effects*: for a plan with changes the lists of [`observe::children`] and one of nodes. Nothing is written.
+pub async fn plan(
+    access: Access<'_>,
+    reading: &Reading,
+    tree: &SourceTree,
+    live: &Live,
+    options: &PlanOptions,
+) -> Result<Plan, FleetError> {
+    let entries: Vec<FleetEntry> = reading
+        .clusters
+        .iter()
+        .map(|cluster| FleetEntry::of(cluster, tree))
+        .collect();
+    let rejected = reading
+        .rejected
+        .iter()
+        .map(|(namespace, name)| ObjectId::new(kinds::K0SMOTRON_CLUSTER, namespace, name))
+        .collect();
+    let policy = policy(reading, tree, live, options)?;
+    let mut input = FleetInput {
+        desired: &entries,
+        rejected: &rejected,
+        observed: &live.observed,
+        preview: None,
+    };
+    let looked_at = look_at_children(access, &plan::candidates(&input, &policy)).await?;
+    if let Some((children, node_addresses)) = &looked_at {
+        input.preview = Some(Preview {
+            children,
+            node_addresses,
+            settings: &options.settings,
+            now: options.now,
+        });
+    }
+    Ok(without_namespace(plan::fleet(&input, &policy), live, &policy))
+}
+
+fn policy(
+    reading: &Reading,
+    tree: &SourceTree,
+    live: &Live,
+    options: &PlanOptions,
+) -> Result<FleetPolicy, FleetError> {
+    let fleet = reading.fleet.as_ref();
+    if fleet.is_none() && options.prune == Prune::Yes {
+        return Err(FleetError::PruneWithoutFleet);
+    }
+    let files = if reading.findings.has_errors() {
+        Files::WithErrors
+    } else {
+        Files::Sound
+    };
+    let mut policy = FleetPolicy::of(fleet.map(|fleet| &fleet.spec), files);
+    policy.revision = tree.revision.clone();
+    policy.prune = options.prune;
+    policy.force_conflicts = options.force_conflicts.clone();
+    if let Some(stored) = &live.parent {
+        policy.deleted_before = stored.parent.spent_on(&content(reading));
+    }
+    if fleet.is_some_and(|fleet| fleet.spec.creates_namespaces()) {
+        policy.missing_namespaces = live.missing_namespaces.clone();
+    }
+    Ok(policy)
+}
+
+/// Returns the digest of what the files say, which a budget of deletions is spent on.
+pub(super) fn content(reading: &Reading) -> String {
+    parent::content(
+        reading.fleet.as_ref(),
+        reading.clusters.iter().map(|cluster| &cluster.object),
+    )
+}
+
+/// Reads what the operator would look at; `None` when that is not allowed.
+async fn look_at_children(
+    access: Access<'_>,
+    candidates: &BTreeSet<ObjectId>,
+) -> Result<Option<(Observed, Vec<String>)>, FleetError> {
+    if candidates.is_empty() {
+        return Ok(None);
+    }
+    let read = async {
+        let children = observe::children(access.clusters, candidates).await?;
+        let addresses = observe::node_addresses(access.clusters).await?;
+        Ok((children, addresses))
+    };
+    match read.await {
+        Ok(read) => Ok(Some(read)),
+        Err(ClientError::Forbidden { .. }) => Ok(None),
+        Err(error) => Err(FleetError::Observe {
+            source: Box::new(error),
+        }),
+    }
+}
+
+/// Holds what would be created in a namespace that is not there and that the fleet does not make.
+fn without_namespace(mut plan: Plan, live: &Live, policy: &FleetPolicy) -> Plan {
+    let Plan { waves, held, .. } = &mut plan;
+    for wave in waves.iter_mut() {
+        wave.actions.retain(|action| {
+            let namespace = &action.id.namespace;
+            let is_homeless = matches!(action.operation, Operation::Create { .. })
+                && live.missing_namespaces.contains(namespace)
+                && !policy.missing_namespaces.contains(namespace);
+            if is_homeless {
+                held.push(Held {
+                    id: action.id.clone(),
+                    reason: HeldReason::Waiting,
+                    waiting_on: format!(
+                        "namespace `{namespace}` does not exist; create it, or set spec.namespaces.create of the Fleet"
+                    ),
+                });
+            }
+            !is_homeless
+        });
+    }
+    waves.retain(|wave| !wave.actions.is_empty());
+    held.sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+    plan
+}

@@ -1,0 +1,359 @@
+//! Plan and apply against a real API server.
+
+use k0smotron_fleet::api::labels;
+use serde_json::Value;
+
+use crate::cli::{assert_fits, program, transcript, write};
+use crate::support::{Namespace, Output, Program, Servers, crds};
+
+/// A fleet in a namespace of its own.
+struct Fleet {
+    program: Program,
+    namespace: Namespace,
+    servers: &'static Servers,
+}
+
+impl Fleet {
+    async fn new(hint: &str, spec: &str) -> Self {
+        let servers = Servers::shared().await;
+        crds::install(&servers.client().await).await;
+        let namespace = servers.namespace(hint).await;
+        let program = program().kubeconfig(&servers.kubeconfig());
+        let fleet = Self {
+            program,
+            namespace,
+            servers,
+        };
+        fleet.write("fleet.yaml", &format!(
+            "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata: {{name: acme}}\nspec:\n  id: {}\n{spec}",
+            fleet.namespace.name
+        ));
+        fleet
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        write(&self.program, &[(path, content)]);
+    }
+
+    fn cluster(&self, name: &str, spec: &str) {
+        let namespace = &self.namespace.name;
+        let text = format!(
+            "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: {name}\n  namespace: {namespace}\n{spec}"
+        );
+        self.write(&format!("clusters/{name}.yaml"), &text);
+    }
+
+    fn remove(&self, name: &str) {
+        std::fs::remove_file(self.program.folder().join(format!("clusters/{name}.yaml"))).unwrap();
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let parent = ["--parent-namespace", self.namespace.name.as_str()];
+        self.program.run(&[arguments, &parent].concat()).await
+    }
+
+    /// A transcript without what differs between runs.
+    async fn transcript(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        assert_fits(&output);
+        let uid = self.hub_uid().await;
+        let url = self.servers.url();
+        let short = format!("{}…", &uid[..8]);
+        transcript(
+            &output,
+            &[
+                (self.namespace.name.as_str(), "NS"),
+                (url.as_str(), "SERVER"),
+                (short.as_str(), "HUB"),
+            ],
+        )
+    }
+
+    async fn hub_uid(&self) -> String {
+        let arguments = [
+            "get",
+            "namespace",
+            "kube-system",
+            "-o",
+            "jsonpath={.metadata.uid}",
+        ];
+        self.servers.kubectl(&arguments).await.success()
+    }
+
+    async fn live(&self) -> Vec<Value> {
+        let arguments = ["get", "k0c", "-n", &self.namespace.name, "-o", "json"];
+        let list: Value = serde_json::from_str(&self.servers.kubectl(&arguments).await.success()).unwrap();
+        list["items"].as_array().unwrap().clone()
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let live = self.live().await;
+        live.iter()
+            .map(|cluster| cluster["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+const ONE: &str = "spec:\n  replicas: 1\n  version: v1.35.7+k0s.0\n  service: {type: ClusterIP}\n";
+
+#[tokio::test]
+async fn a_fleet_is_planned_applied_and_then_there_is_nothing_to_do() {
+    let fleet = Fleet::new("whole", "").await;
+    fleet.cluster("berlin", "spec: null\n");
+    fleet.cluster("paris", ONE);
+    insta::assert_snapshot!(fleet.transcript(&["plan"]).await, @r"
+    --- stdout
+    Fleet acme hub SERVER (HUB)
+      + NS/berlin  create
+          at             clusters/berlin.yaml:1:1
+      + NS/paris   create
+          at             clusters/paris.yaml:1:1
+    Plan: 2 to create, 0 to change, 0 to DELETE
+    --- stderr
+    warning: SERVER has never seen this fleet: apply needs --first-apply
+    --- exit 0
+    ");
+    assert_eq!(fleet.run(&["plan", "--detailed-exitcode"]).await.code, 2);
+    insta::assert_snapshot!(fleet.transcript(&["apply", "-y"]).await, @r"
+    --- stdout
+    Fleet acme hub SERVER (HUB)
+      + NS/berlin  create
+          at             clusters/berlin.yaml:1:1
+      + NS/paris   create
+          at             clusters/paris.yaml:1:1
+    Plan: 2 to create, 0 to change, 0 to DELETE
+    --- stderr
+    error: SERVER has never seen the fleet `NS` (ConfigMap NS/k0smotron-fleet-NS is not there)
+    hint: if this is the right hub, pass --first-apply once (or run `k0smotron-fleet init --hub`)
+    --- exit 4
+    ");
+    assert_eq!(fleet.names().await, [""; 0]);
+    insta::assert_snapshot!(fleet.transcript(&["apply", "-y", "--first-apply", "--parallelism", "1"]).await, @r"
+    --- stdout
+    Fleet acme hub SERVER (HUB)
+      + NS/berlin  create
+          at             clusters/berlin.yaml:1:1
+      + NS/paris   create
+          at             clusters/paris.yaml:1:1
+    Plan: 2 to create, 0 to change, 0 to DELETE
+    Applied: 2 created, 0 changed, 0 deleted
+    --- stderr
+    created NS/berlin
+    created NS/paris
+    --- exit 0
+    ");
+
+    let live = fleet.live().await;
+    let id = &fleet.namespace.name;
+    assert_eq!(live[0]["metadata"]["labels"][labels::FLEET_ID], id.as_str());
+    assert_eq!(
+        live[0]["metadata"]["annotations"][labels::TRACKING],
+        format!("{id}/{id}/berlin")
+    );
+    insta::assert_snapshot!(fleet.transcript(&["plan"]).await, @r"
+    --- stdout
+    Plan: nothing to do, 2 unchanged
+    --- exit 0
+    ");
+    assert_eq!(fleet.run(&["plan", "--detailed-exitcode"]).await.code, 0);
+    insta::assert_snapshot!(fleet.transcript(&["apply", "-y"]).await, @r"
+    --- stdout
+    Plan: nothing to do, 2 unchanged
+    --- exit 0
+    ");
+
+    fleet.cluster("paris", &ONE.replace("replicas: 1", "replicas: 3"));
+    insta::assert_snapshot!(fleet.transcript(&["plan"]).await, @r"
+    --- stdout
+    Fleet acme hub SERVER (HUB)
+      ~ NS/paris  safe
+          at             clusters/paris.yaml:1:1
+          spec.replicas  1 -> 3
+      = 1 unchanged
+    Plan: 0 to create, 1 to change (1 safe), 0 to DELETE
+    --- exit 0
+    ");
+    let output = fleet.run(&["apply", "-y", "-o", "json"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let document: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(document["summary"]["change"], 1);
+    assert_eq!(document["results"][0]["result"], "done");
+    assert_eq!(fleet.live().await[1]["spec"]["replicas"], 3);
+}
+
+#[tokio::test]
+async fn a_plan_as_json_is_the_same_each_time() {
+    let fleet = Fleet::new("json", "").await;
+    for name in ["berlin", "paris", "rome"] {
+        fleet.cluster(name, ONE);
+    }
+    let first = fleet.run(&["plan", "-o", "json"]).await;
+    let second = fleet.run(&["plan", "-o", "json"]).await;
+    assert_eq!(first.stdout, second.stdout);
+    let document: Value = serde_json::from_str(&first.stdout).unwrap();
+    assert_eq!(document["format"], "k0smotron-fleet/plan");
+    assert_eq!(document["entries"][2]["object"]["name"], "rome");
+    assert!(
+        !first.stdout.contains("test"),
+        "no name of a context: {}",
+        first.stdout
+    );
+}
+
+#[tokio::test]
+async fn without_a_terminal_nothing_is_written_and_the_flag_is_named() {
+    let fleet = Fleet::new("terminal", "").await;
+    fleet.cluster("berlin", "spec: null\n");
+    insta::assert_snapshot!(fleet.transcript(&["apply", "--first-apply", "-q"]).await, @r"
+    --- stdout
+    Fleet acme hub SERVER (HUB)
+      + NS/berlin  create
+          at             clusters/berlin.yaml:1:1
+    Plan: 1 to create, 0 to change, 0 to DELETE
+    --- stderr
+    error: nothing was written: there is no terminal to ask on
+    hint: pass -y to apply without a question
+    --- exit 4
+    ");
+    assert_eq!(fleet.names().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_leaves_the_files_is_held_and_goes_only_with_prune_within_the_budget() {
+    let fleet = Fleet::new("prune", "  maxDeletions: {count: 2, percent: 60}\n").await;
+    for name in ["berlin", "madrid", "paris", "rome"] {
+        fleet.cluster(name, ONE);
+    }
+    assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    let protect = format!("{}=true", labels::PROTECT);
+    let annotate = ["annotate", "k0c", "-n", &fleet.namespace.name, "madrid", &protect];
+    fleet.servers.kubectl(&annotate).await.success();
+    for name in ["madrid", "paris"] {
+        fleet.remove(name);
+    }
+    insta::assert_snapshot!(fleet.transcript(&["plan"]).await, @r"
+    --- stdout
+    Fleet acme hub SERVER (HUB)
+      ! NS/madrid  protected
+          why            it left the files and is protected; `unprotect` it to let
+                         it go
+      ! NS/paris   held
+          why            it left the files and is kept: deletions are off; pass
+                         `--prune` once, or set `deletions` of the Fleet
+      = 2 unchanged
+    Plan: nothing to do, 1 protected, 1 held, 2 unchanged
+    --- exit 0
+    ");
+    assert_eq!(fleet.run(&["plan", "--detailed-exitcode"]).await.code, 0);
+    assert_eq!(fleet.run(&["apply", "-y"]).await.code, 0);
+    assert_eq!(fleet.names().await.len(), 4);
+
+    insta::assert_snapshot!(fleet.transcript(&["apply", "-y", "--prune"]).await, @r"
+    --- stdout
+    Fleet acme hub SERVER (HUB)
+      ! NS/madrid  protected
+          why            it left the files and is protected; `unprotect` it to let
+                         it go
+      = 2 unchanged
+      - NS/paris   DELETE  disruptive
+          why            it left the files; it was in clusters/paris.yaml
+          effect         deletionPolicy Retain: pods and address go; keys and 0
+                         volumes stay, and a cluster of that name takes them back
+    Plan: 0 to create, 0 to change, 1 to DELETE, 1 protected
+    Applied: 0 created, 0 changed, 1 deleted
+    --- stderr
+    deleted NS/paris
+    --- exit 0
+    ");
+    assert_eq!(fleet.names().await, ["berlin", "madrid", "rome"]);
+
+    fleet.remove("berlin");
+    fleet.remove("rome");
+    let output = fleet.run(&["apply", "-y", "--prune"]).await;
+    assert_eq!(
+        fleet.names().await,
+        ["berlin", "madrid", "rome"],
+        "nothing is wanted: {}",
+        output.stdout
+    );
+}
+
+#[tokio::test]
+async fn a_budget_is_not_refilled_by_trying_again() {
+    let fleet = Fleet::new("budget", "  maxDeletions: {count: 1, percent: 100}\n").await;
+    for name in ["berlin", "madrid", "paris", "rome"] {
+        fleet.cluster(name, ONE);
+    }
+    assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    fleet.remove("madrid");
+    fleet.remove("paris");
+    let output = fleet.run(&["apply", "-y", "--prune"]).await;
+    assert_eq!(
+        fleet.names().await.len(),
+        4,
+        "two are over the budget of one: {}",
+        output.stdout
+    );
+    fleet.cluster("paris", ONE);
+    assert_eq!(fleet.run(&["apply", "-y", "--prune"]).await.code, 0);
+    assert_eq!(fleet.names().await, ["berlin", "paris", "rome"]);
+    // The same content again, with one that somebody else brought back.
+    fleet.cluster("madrid", ONE);
+    assert_eq!(fleet.run(&["apply", "-y"]).await.code, 0);
+    fleet.remove("madrid");
+    let output = fleet.run(&["apply", "-y", "--prune"]).await;
+    assert_eq!(
+        fleet.names().await.len(),
+        4,
+        "the budget of this content is spent: {}",
+        output.stdout
+    );
+}
+
+#[tokio::test]
+async fn a_part_of_the_fleet_can_be_applied_and_deletes_nothing_that_is_not_named() {
+    let fleet = Fleet::new("part", "").await;
+    for name in ["berlin", "paris", "rome"] {
+        fleet.cluster(name, ONE);
+    }
+    let only = format!("{}/berlin", fleet.namespace.name);
+    assert_eq!(
+        fleet
+            .run(&["apply", "-y", "--first-apply", "--only", &only])
+            .await
+            .code,
+        0
+    );
+    assert_eq!(fleet.names().await, ["berlin"]);
+    assert_eq!(fleet.run(&["apply", "clusters/paris.yaml", "-y"]).await.code, 0);
+    assert_eq!(fleet.names().await, ["berlin", "paris"]);
+    fleet.remove("berlin");
+    let namespace = fleet.namespace.name.as_str();
+    let output = fleet.run(&["apply", "-y", "--prune", "-n", namespace]).await;
+    assert_eq!(
+        fleet.names().await,
+        ["berlin", "paris", "rome"],
+        "{}",
+        output.stdout
+    );
+    assert_eq!(
+        fleet.run(&["apply", "-y", "--prune", "--only", &only]).await.code,
+        0
+    );
+    assert_eq!(fleet.names().await, ["paris", "rome"]);
+}
+
+#[tokio::test]
+async fn of_two_runs_that_planned_alike_one_goes_on() {
+    let fleet = Fleet::new("race", "").await;
+    fleet.cluster("berlin", ONE);
+    assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    fleet.cluster("paris", ONE);
+    let runs = futures::future::join_all((0..4).map(|_| fleet.run(&["apply", "-y"]))).await;
+    let codes: Vec<i32> = runs.iter().map(|output| output.code).collect();
+    assert!(
+        codes.contains(&0) && codes.iter().all(|code| [0, 4].contains(code)),
+        "{codes:?}"
+    );
+    assert_eq!(fleet.names().await, ["berlin", "paris"]);
+}
