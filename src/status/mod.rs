@@ -14,3 +14,6 @@ pub use cluster::{of, update};
 pub use conditions::reason;
 pub use fleet::{FleetRow, fleet_rows};
 pub use input::{Availability, Input, Wanted};
+
+#[cfg(test)]
+mod tests;

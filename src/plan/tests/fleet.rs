@@ -392,7 +392,7 @@ fn a_version_that_may_not_follow_is_refused_for_that_cluster_alone() {
     };
     let mut observed = hub(&desired("v1.34.1+k0s.0"));
     observed = edited(&observed, &id(), |live| {
-        live["status"] = json!({"version": "v1.34.1+k0s.0"})
+        live["status"] = json!({"version": "v1.34.1+k0s.0"});
     });
     assert_eq!(
         lines(&planned(&desired("v1.36.0+k0s.0"), &observed, &policy())),
