@@ -39,6 +39,8 @@ pub enum Verb {
     Render(commands::render::Arguments),
     Plan(commands::plan::Arguments),
     Apply(commands::apply::Arguments),
+    Status(commands::status::Arguments),
+    Controller(commands::controller::Arguments),
     Install(commands::install::Arguments),
     Crds(commands::crds::Arguments),
     Explain(commands::explain::Arguments),
@@ -80,6 +82,9 @@ impl Global {
         }
     }
 }
+
+/// Namespace of the controller, and name of its lease.
+pub const SYSTEM_NAMESPACE: &str = parent::NAMESPACE;
 
 /// Where the files of the fleet are.
 #[derive(Debug, Args)]
@@ -229,7 +234,7 @@ mod tests {
                 ]
                 .contains(&long)
                     || long.starts_with("override-")
-                    || (long.starts_with("allow-") && long != "allow-file-sources");
+                    || long.starts_with("allow-");
                 assert!(
                     !is_dangerous || argument.get_env().is_none(),
                     "--{long} of `{}` can be left over in an environment",

@@ -75,6 +75,8 @@ fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
         Verb::Render(arguments) => commands::render::run(&arguments, ui),
         Verb::Plan(arguments) => commands::plan::run(&arguments, ui),
         Verb::Apply(arguments) => commands::apply::run(&arguments, ui),
+        Verb::Status(arguments) => commands::status::run(&arguments, ui),
+        Verb::Controller(arguments) => commands::controller::run(&arguments),
         Verb::Install(arguments) => commands::install::run(&arguments, ui),
         Verb::Explain(arguments) => commands::explain::run(&arguments, ui),
         Verb::Completion(arguments) => commands::completion::run(&arguments, ui),

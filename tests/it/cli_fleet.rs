@@ -7,14 +7,14 @@ use crate::cli::{assert_fits, program, transcript, write};
 use crate::support::{Namespace, Output, Program, Servers, crds};
 
 /// A fleet in a namespace of its own.
-struct Fleet {
-    program: Program,
-    namespace: Namespace,
-    servers: &'static Servers,
+pub struct Fleet {
+    pub program: Program,
+    pub namespace: Namespace,
+    pub servers: &'static Servers,
 }
 
 impl Fleet {
-    async fn new(hint: &str, spec: &str) -> Self {
+    pub async fn new(hint: &str, spec: &str) -> Self {
         let servers = Servers::shared().await;
         crds::install(&servers.client().await).await;
         let namespace = servers.namespace(hint).await;
@@ -31,11 +31,11 @@ impl Fleet {
         fleet
     }
 
-    fn write(&self, path: &str, content: &str) {
+    pub fn write(&self, path: &str, content: &str) {
         write(&self.program, &[(path, content)]);
     }
 
-    fn cluster(&self, name: &str, spec: &str) {
+    pub fn cluster(&self, name: &str, spec: &str) {
         let namespace = &self.namespace.name;
         let text = format!(
             "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: {name}\n  namespace: {namespace}\n{spec}"
@@ -43,17 +43,17 @@ impl Fleet {
         self.write(&format!("clusters/{name}.yaml"), &text);
     }
 
-    fn remove(&self, name: &str) {
+    pub fn remove(&self, name: &str) {
         std::fs::remove_file(self.program.folder().join(format!("clusters/{name}.yaml"))).unwrap();
     }
 
-    async fn run(&self, arguments: &[&str]) -> Output {
+    pub async fn run(&self, arguments: &[&str]) -> Output {
         let parent = ["--parent-namespace", self.namespace.name.as_str()];
         self.program.run(&[arguments, &parent].concat()).await
     }
 
     /// A transcript without what differs between runs.
-    async fn transcript(&self, arguments: &[&str]) -> String {
+    pub async fn transcript(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
         assert_fits(&output);
         let uid = self.hub_uid().await;
@@ -69,7 +69,7 @@ impl Fleet {
         )
     }
 
-    async fn hub_uid(&self) -> String {
+    pub async fn hub_uid(&self) -> String {
         let arguments = [
             "get",
             "namespace",
@@ -80,13 +80,13 @@ impl Fleet {
         self.servers.kubectl(&arguments).await.success()
     }
 
-    async fn live(&self) -> Vec<Value> {
+    pub async fn live(&self) -> Vec<Value> {
         let arguments = ["get", "k0c", "-n", &self.namespace.name, "-o", "json"];
         let list: Value = serde_json::from_str(&self.servers.kubectl(&arguments).await.success()).unwrap();
         list["items"].as_array().unwrap().clone()
     }
 
-    async fn names(&self) -> Vec<String> {
+    pub async fn names(&self) -> Vec<String> {
         let live = self.live().await;
         live.iter()
             .map(|cluster| cluster["metadata"]["name"].as_str().unwrap().to_owned())
@@ -94,7 +94,7 @@ impl Fleet {
     }
 }
 
-const ONE: &str = "spec:\n  replicas: 1\n  version: v1.35.7+k0s.0\n  service: {type: ClusterIP}\n";
+pub const ONE: &str = "spec:\n  replicas: 1\n  version: v1.35.7+k0s.0\n  service: {type: ClusterIP}\n";
 
 #[tokio::test]
 async fn a_fleet_is_planned_applied_and_then_there_is_nothing_to_do() {
@@ -259,7 +259,7 @@ async fn what_leaves_the_files_is_held_and_goes_only_with_prune_within_the_budge
           why            it left the files; it was in clusters/paris.yaml
           effect         deletionPolicy Retain: pods and address go; keys and 0
                          volumes stay, and a cluster of that name takes them back
-    Plan: 0 to create, 0 to change, 1 to DELETE, 1 protected
+    Plan: 0 to create, 0 to change, 1 to DELETE (budget 2 / 60 %), 1 protected
     Applied: 0 created, 0 changed, 1 deleted
     --- stderr
     deleted NS/paris

@@ -52,8 +52,6 @@ async fn a_server_that_cannot_be_reached_is_named() {
     --- stderr
     error: cannot tell which hub this is
     caused by: cannot reach the API server at SERVER
-    caused by: client error (Connect)
-    caused by: tcp connect error
     caused by: Connection refused (os error 111)
     hint: check that the server runs and that SERVER is right for the chosen context
     --- exit 1

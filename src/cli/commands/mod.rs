@@ -2,11 +2,13 @@
 
 pub mod apply;
 pub mod completion;
+pub mod controller;
 pub mod crds;
 pub mod explain;
 pub mod init;
 pub mod install;
 pub mod plan;
 pub mod render;
+pub mod status;
 pub mod validate;
 pub mod version;

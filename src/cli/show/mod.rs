@@ -3,4 +3,5 @@
 pub mod findings;
 pub mod json;
 pub mod outcome;
+pub mod table;
 pub mod text;

@@ -35,7 +35,7 @@ pub enum Detail {
 /// Returns the whole plan. The last line is the summary.
 pub fn plan(plan: &Plan, heading: &Heading<'_>, detail: Detail) -> String {
     if plan.is_empty() && plan.held.is_empty() && detail == Detail::Normal {
-        return summary(plan);
+        return summary(plan, heading.fleet);
     }
     let mut text = head(heading);
     let width = name_width(plan);
@@ -56,7 +56,7 @@ pub fn plan(plan: &Plan, heading: &Heading<'_>, detail: Detail) -> String {
     for action in plan.actions().filter(|action| is_delete(action)) {
         text.push_str(&entry(action, width, detail));
     }
-    text + &summary(plan)
+    text + &summary(plan, heading.fleet)
 }
 
 fn head(heading: &Heading<'_>) -> String {
@@ -76,7 +76,7 @@ fn head(heading: &Heading<'_>) -> String {
 }
 
 /// Returns the sentence that says how much will be done, with a line end.
-pub fn summary(plan: &Plan) -> String {
+pub fn summary(plan: &Plan, fleet: Option<&Fleet>) -> String {
     let counts = plan.counts();
     let mut parts = Vec::new();
     if plan.is_empty() {
@@ -85,7 +85,15 @@ pub fn summary(plan: &Plan) -> String {
         parts.push(format!("{} to create", counts.create));
         let impacts = impacts(plan);
         parts.push(format!("{} to change{impacts}", counts.change));
-        parts.push(format!("{} to DELETE", counts.delete));
+        let budget = match fleet {
+            Some(Fleet { spec, .. }) if counts.delete > 0 => format!(
+                " (budget {} / {} %)",
+                spec.max_deletions_count(),
+                spec.max_deletions_percent()
+            ),
+            Some(_) | None => String::new(),
+        };
+        parts.push(format!("{} to DELETE{budget}", counts.delete));
     }
     let mut held: Vec<(&str, usize)> = Vec::new();
     for entry in &plan.held {
@@ -439,7 +447,7 @@ mod tests {
                                (clusters/prod/defaults.yaml:8:12)
               metadata.annotations["example.com/owner"]
                                (unset) -> "team a\u{202e}"
-              spec.tolerations [{"key":"a"}] -> (unset) ()
+              spec.tolerations [{"key":"a"}] -> (unset)
               effect           3 pods kmc-payments-{0..2} replaced one by one; etcd not
                                restarted; kubeconfig and tokens stay valid
           + edge/store-1187  create
@@ -450,11 +458,11 @@ mod tests {
               why            spec.replicas is the HPA's
           = 2 unchanged
           - edge/store-0042  DELETE  data-loss
-              at             removed from the files
+              why            removed from the files
               effect         deletionPolicy Delete: CA and service-account keys, 3
                              volumes
-        Plan: 1 to create, 1 to change (1 rolling), 1 to DELETE, 1 protected, 1
-              yielded
+        Plan: 1 to create, 1 to change (1 rolling),
+              1 to DELETE (budget 10 / 10 %), 1 protected, 1 yielded
         "#);
     }
 
@@ -470,10 +478,7 @@ mod tests {
             unchanged: vec![id("edge", "lab-1")],
             ..Plan::default()
         };
-        insta::assert_snapshot!(show(&plan, Detail::Normal), @r"
-        Fleet acme hub https://edge-hub:6443 (8c1e2f3a…)
-        Plan: nothing to do, 1 unchanged
-        ");
+        insta::assert_snapshot!(show(&plan, Detail::Normal), @"Plan: nothing to do, 1 unchanged");
     }
 
     #[test]

@@ -1,0 +1,223 @@
+//! `controller`: runs what makes control planes of clusters, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::args::SYSTEM_NAMESPACE;
+use crate::cli::block_on;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::client::{Client, Target};
+use crate::hosted::Reach;
+use crate::render::Settings;
+use crate::server::lease::Params;
+use crate::server::{self, ControllerOptions, Election};
+use crate::telemetry::{self, LogFormat};
+
+/// Run the controller: the operator of clusters, in a cluster or beside it, until it is told to stop
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Kubeconfig file; the controller then runs outside of the hub and alone, without leader election
+    #[arg(long, value_name = "FILE", env = "K0SMOTRON_FLEET_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "K0SMOTRON_FLEET_CONTEXT",
+        requires = "kubeconfig"
+    )]
+    context: Option<String>,
+    /// Only clusters of this namespace (can be repeated) [default: all]
+    #[arg(
+        short,
+        long = "namespace",
+        value_name = "NAMESPACE",
+        env = "K0SMOTRON_FLEET_NAMESPACE",
+        value_delimiter = ','
+    )]
+    namespaces: Vec<String>,
+    /// Address of probes and metrics, or `none` [default: 0.0.0.0:8080 in a cluster, none outside]
+    #[arg(long, value_name = "ADDRESS", env = "K0SMOTRON_FLEET_LISTEN", value_parser = listen)]
+    listen: Option<Listen>,
+    /// Whether to work only while holding a lease
+    #[arg(
+        long,
+        value_name = "WHEN",
+        env = "K0SMOTRON_FLEET_LEADER_ELECTION",
+        default_value = "auto"
+    )]
+    leader_election: LeaderElection,
+    /// Namespace of the lease
+    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = SYSTEM_NAMESPACE)]
+    lease_namespace: String,
+    /// Name of this process in the lease and in Events [default: name of the host]
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    instance: Option<String>,
+    /// Clusters worked on at the same time [default: four for each core]
+    #[arg(long, value_name = "NUMBER", env = "K0SMOTRON_FLEET_CONCURRENCY", value_parser = concurrency)]
+    concurrency: Option<usize>,
+    /// Version of k0s for clusters that name none
+    #[arg(long, value_name = "VERSION", env = "K0SMOTRON_FLEET_DEFAULT_VERSION", default_value = crate::k0s::DEFAULT_VERSION,
+          value_parser = version)]
+    default_version: String,
+    /// DNS domain of the hub
+    #[arg(
+        long,
+        value_name = "DOMAIN",
+        env = "K0SMOTRON_FLEET_CLUSTER_DOMAIN",
+        default_value = "cluster.local"
+    )]
+    cluster_domain: String,
+    /// Allow clusters to keep their data in directories of nodes
+    #[arg(long)]
+    allow_host_path: bool,
+    /// Form of the log
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "K0SMOTRON_FLEET_LOG_FORMAT",
+        default_value = "text"
+    )]
+    log_format: Log,
+    /// What is logged, for example `info,k0smotron_fleet=debug`
+    #[arg(long, value_name = "FILTER", env = "K0SMOTRON_FLEET_LOG", default_value = telemetry::DEFAULT_FILTER)]
+    log: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Log {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LeaderElection {
+    /// In a cluster
+    Auto,
+    On,
+    Off,
+}
+
+/// Where probes and metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listen {
+    Nowhere,
+    At(SocketAddr),
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    if text == "none" {
+        return Ok(Listen::Nowhere);
+    }
+    let address = text.parse().map(Listen::At);
+    address.map_err(|_| "write it as ADDRESS:PORT, for example `127.0.0.1:8080`, or `none`".to_owned())
+}
+
+fn concurrency(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1024) => Ok(number),
+        _ => Err("write a number from 1 to 1024".to_owned()),
+    }
+}
+
+fn version(text: &str) -> Result<String, String> {
+    match crate::k0s::Version::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("write it like `{}`", crate::k0s::DEFAULT_VERSION)),
+    }
+}
+
+/// Where this process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    InCluster,
+    Outside,
+}
+
+/// A pod is told where its API server is; who names a kubeconfig means another one.
+fn place(kubeconfig: Option<&PathBuf>) -> Place {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if kubeconfig.is_none() && !is_set("KUBECONFIG") && is_set("KUBERNETES_SERVICE_HOST") {
+        Place::InCluster
+    } else {
+        Place::Outside
+    }
+}
+
+pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
+    let format = match arguments.log_format {
+        Log::Text => LogFormat::Text,
+        Log::Json => LogFormat::Json,
+    };
+    telemetry::start(format, &arguments.log)?;
+    block_on(async {
+        server::run(options(arguments).await?).await?;
+        Ok(Exit::Success)
+    })
+}
+
+async fn options(arguments: &Arguments) -> Result<ControllerOptions, CliError> {
+    let place = place(arguments.kubeconfig.as_ref());
+    let client = Client::connect(&Target {
+        kubeconfig: arguments.kubeconfig.clone(),
+        context: arguments.context.clone(),
+    })
+    .await?;
+    let instance = match &arguments.instance {
+        Some(instance) => instance.clone(),
+        None => host_name(),
+    };
+    let election = match (arguments.leader_election, place) {
+        (LeaderElection::On, _) | (LeaderElection::Auto, Place::InCluster) => Some(Election {
+            namespace: arguments.lease_namespace.clone(),
+            name: SYSTEM_NAMESPACE.to_owned(),
+            identity: format!("{instance}_{}", random_word()?),
+            params: Params::default(),
+        }),
+        (LeaderElection::Off, _) | (LeaderElection::Auto, Place::Outside) => None,
+    };
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], 8080));
+    let listen = match (arguments.listen, place) {
+        (Some(Listen::At(address)), _) => Some(address),
+        (None, Place::InCluster) => Some(everywhere),
+        (Some(Listen::Nowhere), _) | (None, Place::Outside) => None,
+    };
+    Ok(ControllerOptions {
+        client,
+        election,
+        namespaces: arguments.namespaces.clone(),
+        listen,
+        settings: Settings {
+            default_version: arguments.default_version.clone(),
+            cluster_domain: arguments.cluster_domain.clone(),
+            allows_host_path: arguments.allow_host_path,
+            ..Settings::standard()
+        },
+        reach: match place {
+            Place::InCluster => Reach::Inside,
+            Place::Outside => Reach::Outside,
+        },
+        concurrency: arguments.concurrency,
+        instance,
+    })
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "k0smotron-fleet".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Two lives of one pod must not look like one holder.
+fn random_word() -> Result<String, CliError> {
+    let mut bytes = [0u8; 4];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CliError::failed("the system gives no random bytes"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

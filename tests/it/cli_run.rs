@@ -1,0 +1,267 @@
+//! Runs that do not go as planned, the memory on the hub, and the status table.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cli::assert_fits;
+use crate::cli_fleet::{Fleet, ONE};
+use crate::support::{Action, Proxy, Rule, eventually};
+
+const SOON: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_plan_without_changes_reads_little_and_writes_nothing() {
+    let fleet = Fleet::new("quiet", "").await;
+    for name in ["berlin", "paris", "rome"] {
+        fleet.cluster(name, ONE);
+    }
+    assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    let proxy = Proxy::start(fleet.servers).await;
+    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
+    let output = through.run(&[&["apply", "-y"][..], &parent].concat()).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let seen = proxy.seen();
+    let asked: Vec<&str> = seen.iter().map(|request| request.uri.as_str()).collect();
+    assert_eq!(seen.len(), 3, "kube-system, parent, clusters: {asked:?}");
+    assert!(seen.iter().all(|request| !request.is_write()), "{asked:?}");
+    assert!(
+        seen.iter()
+            .all(|request| request.user_agent.starts_with("k0smotron-fleet/"))
+    );
+}
+
+#[tokio::test]
+async fn an_interrupted_run_says_what_is_done_and_goes_on_when_repeated() {
+    let fleet = Fleet::new("stop", "").await;
+    for name in ["berlin", "madrid", "paris", "rome"] {
+        fleet.cluster(name, ONE);
+    }
+    let proxy = Proxy::start(fleet.servers).await;
+    proxy.add(
+        Rule::new(Action::Delay(Duration::from_secs(2)))
+            .writes()
+            .path("k0smotronclusters")
+            .nth(2),
+    );
+    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let namespace = fleet.namespace.name.as_str();
+    let process = through.start(&[
+        "apply",
+        "-y",
+        "--first-apply",
+        "--parallelism",
+        "1",
+        "--parent-namespace",
+        namespace,
+    ]);
+    eventually("the second cluster is being written", SOON, async || {
+        let writes = proxy
+            .seen()
+            .into_iter()
+            .filter(|seen| seen.is_write() && seen.uri.contains("k0smotronclusters"));
+        (writes.count() >= 2).then_some(())
+    })
+    .await;
+    process.signal("INT");
+    let status = eventually("the run ends", SOON, async || process.ended()).await;
+    let log = process.log();
+    assert_eq!(status.code(), Some(130), "{log}");
+    assert!(
+        log.contains("Applied: 2 created, 0 changed, 0 deleted, 2 not done"),
+        "{log}"
+    );
+    assert!(log.contains("run the same command again to do the rest"), "{log}");
+    assert_eq!(fleet.names().await, ["berlin", "madrid"]);
+    assert_eq!(fleet.run(&["apply", "-y"]).await.code, 0);
+    assert_eq!(fleet.names().await.len(), 4);
+    assert_eq!(fleet.run(&["plan", "--detailed-exitcode"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_told_as_such_and_the_next_run_converges() {
+    let fleet = Fleet::new("lost", "").await;
+    for name in ["berlin", "paris"] {
+        fleet.cluster(name, ONE);
+    }
+    let proxy = Proxy::start(fleet.servers).await;
+    proxy.add(
+        Rule::new(Action::DropAnswer)
+            .writes()
+            .path("k0smotronclusters")
+            .nth(1),
+    );
+    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let namespace = fleet.namespace.name.as_str();
+    let arguments = [
+        "apply",
+        "-y",
+        "--first-apply",
+        "--parallelism",
+        "1",
+        "--parent-namespace",
+        namespace,
+    ];
+    let output = through.run(&arguments).await;
+    assert_eq!(output.code, 5, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output
+            .stdout
+            .contains("1 created, 0 changed, 0 deleted, 1 done or not"),
+        "{}",
+        output.stdout
+    );
+    assert_fits(&output);
+    assert_eq!(fleet.run(&["apply", "-y"]).await.code, 0);
+    assert_eq!(fleet.names().await, ["berlin", "paris"]);
+}
+
+#[tokio::test]
+async fn with_keep_going_the_valid_clusters_go_on_and_nothing_is_deleted() {
+    let fleet = Fleet::new("going", "  deletions: Omission\n").await;
+    for name in ["berlin", "paris", "rome"] {
+        fleet.cluster(name, ONE);
+    }
+    assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    fleet.remove("rome");
+    fleet.cluster("paris", "spec:\n  repicas: 3\n");
+    fleet.cluster("tokyo", ONE);
+    let output = fleet.run(&["apply", "-y"]).await;
+    assert_eq!((output.code, output.stdout.as_str()), (6, ""));
+    let output = fleet.run(&["apply", "-y", "--keep-going"]).await;
+    assert_eq!(output.code, 5, "{}", output.stderr);
+    assert_eq!(fleet.names().await, ["berlin", "paris", "rome", "tokyo"]);
+    fleet.cluster("paris", ONE);
+    let output = fleet.run(&["apply", "-y"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(fleet.names().await, ["berlin", "paris", "tokyo"]);
+}
+
+#[tokio::test]
+async fn a_missing_namespace_is_made_only_when_the_fleet_says_so() {
+    let fleet = Fleet::new("spaces", "").await;
+    let other = format!("{}-new", fleet.namespace.name);
+    let cluster = format!(
+        "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata: {{name: berlin, namespace: {other}}}\nspec: null\n"
+    );
+    fleet.write("clusters/berlin.yaml", &cluster);
+    let output = fleet.run(&["plan", "--detailed-exitcode"]).await;
+    assert_eq!(output.code, 0, "{}", output.stdout);
+    assert!(
+        output
+            .stdout
+            .contains(&format!("namespace `{other}` does not exist")),
+        "{}",
+        output.stdout
+    );
+    let with = format!(
+        "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata: {{name: acme}}\nspec:\n  id: {}\n  namespaces: {{create: true}}\n",
+        fleet.namespace.name
+    );
+    fleet.write("fleet.yaml", &with);
+    let output = fleet.run(&["apply", "-y", "--first-apply"]).await;
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.stdout.contains(&format!("+ namespace {other}")),
+        "{}",
+        output.stdout
+    );
+    assert_eq!(fleet.run(&["plan", "--detailed-exitcode"]).await.code, 0);
+    let delete = ["delete", "namespace", &other, "--wait=false"];
+    fleet.servers.kubectl(&delete).await.success();
+}
+
+#[tokio::test]
+async fn a_fleet_can_be_registered_once_and_is_then_known() {
+    let fleet = Fleet::new("known", "").await;
+    fleet.cluster("berlin", ONE);
+    let memory = format!("{}-memory", fleet.namespace.name);
+    let run = async |arguments: &[&str]| {
+        fleet
+            .program
+            .run(&[arguments, &["--parent-namespace", memory.as_str()]].concat())
+            .await
+    };
+    let output = run(&["init", "--hub"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(
+        output.stdout.contains("registered: ConfigMap"),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output.stderr.contains("to bind the fleet to this hub"),
+        "{}",
+        output.stderr
+    );
+    let output = run(&["init", "--hub"]).await;
+    assert!(output.stdout.contains("registered already"), "{}", output.stdout);
+    let output = run(&["apply", "-y"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    fleet
+        .servers
+        .kubectl(&["delete", "namespace", &memory, "--wait=false"])
+        .await
+        .success();
+}
+
+#[tokio::test]
+async fn status_tells_what_is_there_what_is_missing_and_what_is_held() {
+    let fleet = Fleet::new("table", "").await;
+    for name in ["berlin", "paris"] {
+        fleet.cluster(name, ONE);
+    }
+    assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    let status = json!({"status": {
+        "observedGeneration": 1, "version": "v1.35.7+k0s.0", "ready": "1/1", "heldCount": 1,
+        "endpoint": {"host": "192.0.2.7", "apiPort": 30443, "konnectivityPort": 30132, "url": "https://192.0.2.7:30443"},
+        "held": [{"what": "renderer", "reason": "RendererRevision", "message": "a newer revision waits for the next roll"}],
+        "conditions": [{"type": "Ready", "status": "True", "reason": "Ready", "message": "All pods are ready.",
+            "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}],
+    }});
+    let patch = [
+        "patch",
+        "k0c",
+        "berlin",
+        "-n",
+        &fleet.namespace.name,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+    ];
+    fleet
+        .servers
+        .kubectl(&[&patch[..], &[&status.to_string()]].concat())
+        .await
+        .success();
+    fleet.cluster("rome", ONE);
+    fleet.remove("paris");
+    insta::assert_snapshot!(fleet.transcript(&["status"]).await, @r"
+    --- stdout
+    NAMESPACE/NAME  VERSION        READY  ENDPOINT                 STATUS
+    NS/berlin  v1.35.7+k0s.0  1/1    https://192.0.2.7:30443  Ready
+    NS/paris   -              -      -                        NotInFiles
+    NS/rome    -              -      -                        NotApplied
+
+    Held:
+      ! NS/berlin  renderer  RendererRevision
+          a newer revision waits for the next roll
+
+    3 clusters: 1 ready, 2 not ready
+    --- exit 0
+    ");
+    let output = fleet.run(&["status", "-o", "json"]).await;
+    let document: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(
+        document["summary"],
+        json!({"clusters": 3, "ready": 1, "notReady": 2})
+    );
+    assert!(!output.stdout.contains("createdAt"));
+    let output = fleet.run(&["status", "-A", "-n", &fleet.namespace.name]).await;
+    assert!(
+        output.stdout.contains("/paris") && !output.stdout.contains("/rome"),
+        "{}",
+        output.stdout
+    );
+}
