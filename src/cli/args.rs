@@ -55,9 +55,9 @@ pub struct Global {
     /// Print without colour, as does the environment variable NO_COLOR
     #[arg(long, global = true, env = "K0SMOTRON_FLEET_NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
     pub no_color: bool,
-    /// Say more on stderr; twice: also the requests that are made
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "K0SMOTRON_FLEET_VERBOSE")]
-    pub verbose: u8,
+    /// Say more: every unchanged cluster, and where every value was written
+    #[arg(short, long, global = true, env = "K0SMOTRON_FLEET_VERBOSE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub verbose: bool,
     /// Say nothing on stderr but warnings, errors and questions
     #[arg(short, long, global = true, env = "K0SMOTRON_FLEET_QUIET", conflicts_with = "verbose",
           value_parser = clap::builder::FalseyValueParser::new())]
@@ -76,9 +76,8 @@ impl Global {
     pub fn verbosity(&self) -> Verbosity {
         match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
-            (false, 0) => Verbosity::Normal,
-            (false, 1) => Verbosity::Verbose,
-            (false, _) => Verbosity::Debug,
+            (false, false) => Verbosity::Normal,
+            (false, true) => Verbosity::Verbose,
         }
     }
 }

@@ -70,7 +70,17 @@ fn ask(deletions: usize, name: &str, format: Format, ui: &mut Ui) -> Result<Cons
                 .hint("pass -y to apply without a question"),
         );
     }
-    let (question, wanted) = match deletions {
+    let (question, wanted) = question(deletions, name);
+    Ok(if ui.ask(&question)? == wanted {
+        Consent::Given
+    } else {
+        Consent::NotGiven
+    })
+}
+
+/// Returns the question and the only answer that means yes: who deletes several clusters types what they belong to.
+fn question(deletions: usize, name: &str) -> (String, &str) {
+    match deletions {
         0 => ("Apply this plan? Type `yes`:".to_owned(), "yes"),
         1 => (
             format!("Apply this plan, with {DELETE}1 DELETION{DELETE:#}? Type `yes`:"),
@@ -80,12 +90,7 @@ fn ask(deletions: usize, name: &str, format: Format, ui: &mut Ui) -> Result<Cons
             format!("Apply this plan, with {DELETE}{many} DELETIONS{DELETE:#}? Type `{name}`:"),
             name,
         ),
-    };
-    Ok(if ui.ask(&question)? == wanted {
-        Consent::Given
-    } else {
-        Consent::NotGiven
-    })
+    }
 }
 
 fn refused(refusal: &Refusal) -> CliError {
@@ -93,5 +98,27 @@ fn refused(refusal: &Refusal) -> CliError {
     match refusal {
         Refusal::DataLossNotAllowed { .. } => error.hint("pass --allow-data-loss if that is meant"),
         Refusal::NotConfirmed | Refusal::DeletionsNotConfirmed { .. } | Refusal::Unsafe { .. } => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_deletions_need_the_name_of_the_fleet_typed() {
+        let plain = |deletions| {
+            let (question, wanted) = question(deletions, "acme");
+            (anstream::adapter::strip_str(&question).to_string(), wanted)
+        };
+        assert_eq!(plain(0), ("Apply this plan? Type `yes`:".to_owned(), "yes"));
+        assert_eq!(plain(1).1, "yes");
+        assert_eq!(
+            plain(2),
+            (
+                "Apply this plan, with 2 DELETIONS? Type `acme`:".to_owned(),
+                "acme"
+            )
+        );
     }
 }

@@ -25,8 +25,6 @@ pub enum Verbosity {
     Quiet,
     Normal,
     Verbose,
-    /// With the requests that are made.
-    Debug,
 }
 
 /// Whether to colour what is printed.
@@ -76,13 +74,6 @@ impl Ui {
     /// Says something on the way, unless `--quiet`.
     pub fn status(&mut self, text: &str) {
         if self.verbosity >= Verbosity::Normal {
-            self.say(text);
-        }
-    }
-
-    /// Says something that only `--verbose` asks for.
-    pub fn detail(&mut self, text: &str) {
-        if self.verbosity >= Verbosity::Verbose {
             self.say(text);
         }
     }
