@@ -24,5 +24,6 @@ pub mod queue;
 pub mod render;
 pub mod server;
 pub mod status;
+pub mod sync;
 pub mod telemetry;
 pub mod validate;

@@ -11,6 +11,7 @@ pub mod lease;
 mod signals;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,10 +26,14 @@ use election::Elector;
 use http::Probes;
 use signals::Signals;
 
+use crate::api::fleet_sync::MaxImpact;
 use crate::client::Client;
 use crate::hosted::Reach;
+use crate::load::Cache;
+use crate::load::git::FileSources;
 use crate::operator::{Operator, OperatorOptions};
 use crate::render::Settings;
+use crate::sync::{self, DirectoryOptions, SyncOptions, Syncs};
 
 /// What has begun when the process is told to end may take this long to end. Kubernetes kills after 30 s.
 const GRACE: Duration = Duration::from_secs(20);
@@ -49,6 +54,32 @@ pub struct ControllerOptions {
     pub concurrency: Option<usize>,
     /// Name of this process in Events.
     pub instance: String,
+    /// How FleetSyncs are followed; `None`: they are left alone.
+    pub syncs: Option<FollowSyncs>,
+    /// A directory of this machine that is followed as well.
+    pub directory: Option<FollowDirectory>,
+    /// Namespace of what this hub remembers of its fleets.
+    pub parent_namespace: String,
+}
+
+/// How FleetSyncs are followed.
+pub struct FollowSyncs {
+    /// Where fetched objects are kept.
+    pub cache: Cache,
+    pub file_sources: FileSources,
+}
+
+/// Which directory is followed, and how far.
+pub struct FollowDirectory {
+    pub path: PathBuf,
+    pub max_impact: MaxImpact,
+}
+
+/// Everything that decides, ready to begin.
+struct Workers {
+    operator: Arc<Operator>,
+    syncs: Option<Arc<Syncs>>,
+    directory: Option<DirectoryOptions>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -96,18 +127,12 @@ pub async fn run_until(options: ControllerOptions, stop: CancellationToken) -> R
         Some(address) => Some(listen(address).await?),
         None => None,
     };
-    let operator = Operator::new(OperatorOptions {
-        client: options.client.clone(),
-        namespaces: options.namespaces,
-        settings: options.settings,
-        reach: options.reach,
-        concurrency: options.concurrency.unwrap_or_else(default_concurrency),
-        instance: options.instance,
-    });
+    let (client, election) = (options.client.clone(), options.election.clone());
+    let workers = Workers::new(options);
     let mut registry = Registry::default();
-    operator.metrics().register(&mut registry);
+    workers.register(&mut registry);
     let probes = Probes {
-        is_ready: operator.is_ready(),
+        is_ready: workers.operator.is_ready(),
         registry: Arc::new(Mutex::new(registry)),
     };
 
@@ -115,8 +140,10 @@ pub async fn run_until(options: ControllerOptions, stop: CancellationToken) -> R
     let ended = stop.child_token();
     let _end = ended.clone().drop_guard();
     let tasks = TaskTracker::new();
-    tasks.spawn(operator.clone().watch(ended.clone()));
-    // What follows Git repositories is started here too: it watches now, and decides where the operator works.
+    tasks.spawn(workers.operator.clone().watch(ended.clone()));
+    if let Some(syncs) = &workers.syncs {
+        tasks.spawn(syncs.clone().watch(ended.clone()));
+    }
     let serve = async {
         match listener {
             Some(listener) => http::serve(listener, probes, ended.clone())
@@ -125,7 +152,7 @@ pub async fn run_until(options: ControllerOptions, stop: CancellationToken) -> R
             None => std::future::pending().await,
         }
     };
-    let lead = lead(options.client, options.election, operator, stop.clone());
+    let lead = lead(client, election, workers, stop.clone());
     tokio::select! {
         served = serve => served,
         led = lead => led,
@@ -136,11 +163,11 @@ pub async fn run_until(options: ControllerOptions, stop: CancellationToken) -> R
 async fn lead(
     client: Client,
     election: Option<Election>,
-    operator: Arc<Operator>,
+    workers: Workers,
     stop: CancellationToken,
 ) -> Result<(), ServerError> {
     let Some(election) = election else {
-        work(&operator, &stop).await;
+        workers.work(&stop).await;
         return Ok(());
     };
     let mut elector = Elector::new(&client, election);
@@ -149,7 +176,7 @@ async fn lead(
         () = stop.cancelled() => return Ok(()),
     }
     tokio::select! {
-        () = work(&operator, &stop) => {}
+        () = workers.work(&stop) => {}
         // What was begun is dropped in the middle: every write carries its own precondition.
         () = elector.keep() => return Err(ServerError::LeaseLost),
     }
@@ -157,15 +184,87 @@ async fn lead(
     Ok(())
 }
 
-async fn work(operator: &Arc<Operator>, stop: &CancellationToken) {
-    let working = operator.work(stop.clone());
-    tokio::pin!(working);
-    tokio::select! {
-        () = &mut working => return,
-        () = stop.cancelled() => {}
+impl Workers {
+    fn new(options: ControllerOptions) -> Self {
+        let ControllerOptions {
+            client,
+            election: _,
+            namespaces,
+            listen: _,
+            settings,
+            reach,
+            concurrency,
+            instance,
+            syncs,
+            directory,
+            parent_namespace,
+        } = options;
+        let syncs = syncs.map(|FollowSyncs { cache, file_sources }| {
+            Syncs::new(SyncOptions {
+                client: client.clone(),
+                namespaces: namespaces.clone(),
+                cache,
+                file_sources,
+                parent_namespace: parent_namespace.clone(),
+                settings: settings.clone(),
+                instance: instance.clone(),
+            })
+        });
+        let directory = directory.map(|FollowDirectory { path, max_impact }| DirectoryOptions {
+            client: client.clone(),
+            path,
+            max_impact,
+            parent_namespace,
+            settings: settings.clone(),
+        });
+        let operator = Operator::new(OperatorOptions {
+            client,
+            namespaces,
+            settings,
+            reach,
+            concurrency: concurrency.unwrap_or_else(default_concurrency),
+            instance,
+        });
+        Self {
+            operator,
+            syncs,
+            directory,
+        }
     }
-    if timeout(GRACE, working).await.is_err() {
-        tracing::warn!("some passes did not end in time");
+
+    fn register(&self, registry: &mut Registry) {
+        self.operator.metrics().register(registry);
+        if let Some(syncs) = &self.syncs {
+            syncs.metrics().register(registry);
+        }
+    }
+
+    /// Works until `stop`, and gives what has begun some time to end.
+    async fn work(self, stop: &CancellationToken) {
+        let Self {
+            operator,
+            syncs,
+            directory,
+        } = self;
+        let follow_syncs = async {
+            if let Some(syncs) = &syncs {
+                syncs.work(stop.clone()).await;
+            }
+        };
+        let follow_directory = async {
+            if let Some(directory) = directory {
+                sync::follow_directory(directory, stop.clone()).await;
+            }
+        };
+        let working = async { tokio::join!(operator.work(stop.clone()), follow_syncs, follow_directory) };
+        tokio::pin!(working);
+        tokio::select! {
+            _ = &mut working => return,
+            () = stop.cancelled() => {}
+        }
+        if timeout(GRACE, working).await.is_err() {
+            tracing::warn!("some passes did not end in time");
+        }
     }
 }
 

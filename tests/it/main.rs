@@ -30,3 +30,4 @@ mod support_proxy;
 mod support_real;
 mod support_servers;
 mod support_watchdog;
+mod sync;

@@ -49,6 +49,9 @@ impl Candidate {
             reach: Reach::Outside,
             concurrency: Some(1),
             instance: identity.to_owned(),
+            syncs: None,
+            directory: None,
+            parent_namespace: "k0smotron-fleet".to_owned(),
         };
         let stop = CancellationToken::new();
         Self {

@@ -93,6 +93,9 @@ impl<'a> Bench<'a> {
             reach: Reach::Outside,
             concurrency: Some(4),
             instance: "test".to_owned(),
+            syncs: None,
+            directory: None,
+            parent_namespace: "k0smotron-fleet".to_owned(),
         };
         let stop = CancellationToken::new();
         Controller {
