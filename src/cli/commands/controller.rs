@@ -1,19 +1,22 @@
 //! `controller`: runs what makes control planes of clusters, until it is told to stop.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use crate::api::fleet_sync::MaxImpact;
 use crate::cli::args::SYSTEM_NAMESPACE;
 use crate::cli::block_on;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::client::{Client, Target};
 use crate::hosted::Reach;
+use crate::load::Cache;
+use crate::load::git::FileSources;
 use crate::render::Settings;
 use crate::server::lease::Params;
-use crate::server::{self, ControllerOptions, Election};
+use crate::server::{self, ControllerOptions, Election, FollowDirectory, FollowSyncs};
 use crate::telemetry::{self, LogFormat};
 
 /// Run the controller: the operator of clusters, in a cluster or beside it, until it is told to stop
@@ -74,6 +77,34 @@ pub struct Arguments {
     /// Allow clusters to keep their data in directories of nodes
     #[arg(long)]
     allow_host_path: bool,
+    /// Follow the fleet in this directory too, as FleetSyncs are followed; what is wrong is in the log
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "K0SMOTRON_FLEET_DIRECTORY",
+        help_heading = "Sync"
+    )]
+    directory: Option<PathBuf>,
+    /// Changes of the directory with more impact are held: None, Safe, Rolling, Disruptive or DataLoss
+    #[arg(long, value_name = "IMPACT", env = "K0SMOTRON_FLEET_MAX_IMPACT", default_value = "Rolling",
+          value_parser = max_impact, requires = "directory", help_heading = "Sync")]
+    max_impact: MaxImpact,
+    /// Let FleetSyncs read repositories of this machine (`file://`)
+    #[arg(long, env = "K0SMOTRON_FLEET_ALLOW_FILE_SOURCES", help_heading = "Sync",
+          value_parser = clap::builder::FalseyValueParser::new())]
+    allow_file_sources: bool,
+    /// Directory for fetched Git objects [default: a temporary one]
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        env = "K0SMOTRON_FLEET_SYNC_CACHE",
+        help_heading = "Sync"
+    )]
+    sync_cache: Option<PathBuf>,
+    /// Namespace of the ConfigMaps that remember the fleets on this hub
+    #[arg(long, value_name = "NAMESPACE", env = "K0SMOTRON_FLEET_PARENT_NAMESPACE", default_value = SYSTEM_NAMESPACE,
+          help_heading = "Sync")]
+    parent_namespace: String,
     /// Form of the log
     #[arg(
         long,
@@ -130,6 +161,26 @@ fn version(text: &str) -> Result<String, String> {
         Some(_) => Ok(text.to_owned()),
         None => Err(format!("write it like `{}`", crate::k0s::DEFAULT_VERSION)),
     }
+}
+
+fn max_impact(text: &str) -> Result<MaxImpact, String> {
+    serde_json::from_value(text.into())
+        .map_err(|_| "write None, Safe, Rolling, Disruptive or DataLoss".to_owned())
+}
+
+/// Makes the folder for what is fetched.
+fn cache(folder: Option<&Path>) -> Result<Cache, CliError> {
+    let temporary = std::env::temp_dir();
+    let made = match folder {
+        Some(folder) => Cache::at(folder),
+        None => Cache::temporary(&temporary),
+    };
+    made.map_err(|error| {
+        let folder = folder.unwrap_or(&temporary).display();
+        CliError::failed(format!("cannot make the directory for Git objects in `{folder}`"))
+            .caused_by(&error)
+            .hint("name another directory with `--sync-cache`")
+    })
 }
 
 /// Where this process runs.
@@ -204,6 +255,19 @@ async fn options(arguments: &Arguments) -> Result<ControllerOptions, CliError> {
         },
         concurrency: arguments.concurrency,
         instance,
+        syncs: Some(FollowSyncs {
+            cache: cache(arguments.sync_cache.as_deref())?,
+            file_sources: if arguments.allow_file_sources {
+                FileSources::Allowed
+            } else {
+                FileSources::Refused
+            },
+        }),
+        directory: arguments.directory.clone().map(|path| FollowDirectory {
+            path,
+            max_impact: arguments.max_impact,
+        }),
+        parent_namespace: arguments.parent_namespace.clone(),
     })
 }
 
