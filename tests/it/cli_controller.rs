@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::program;
+use crate::cli::{program, write};
 use crate::support::audit::{Event, Mark};
 use crate::support::kubelet::{Answers, Kubelet, Policy};
 use crate::support::{Options, Servers, crds, eventually, hosting};
@@ -232,6 +232,85 @@ fn is_explained(right: &str) -> bool {
         let words: Vec<&str> = rights.split_whitespace().collect();
         words.chunks(2).any(|pair| pair == [verb, resource])
     })
+}
+
+#[tokio::test]
+async fn the_installed_roles_are_enough_to_plan_and_apply_in_one_namespace() {
+    let servers = Servers::start(Options::default()).await;
+    let admin = servers.kubeconfig();
+    let manifests = program().run(&["install"]).await.success();
+    servers
+        .kubectl_with(&admin, &["apply", "--server-side", "-f", "-"], &manifests)
+        .await
+        .success();
+    crds::install(&servers.client().await).await;
+    servers
+        .kubectl(&["create", "namespace", "tenant-7"])
+        .await
+        .success();
+    let program = program().kubeconfig(&servers.service_account("tenant-7", "team").await);
+    let fleet = "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata: {name: acme}\nspec: {id: acme-7f3a}\n";
+    write(
+        &program,
+        &[
+            ("fleet.yaml", fleet),
+            (
+                "berlin.json",
+                &cluster("berlin", json!({ "version": "v1.35.7+k0s.0" })),
+            ),
+        ],
+    );
+    let bind = async |namespace: &str, kind: &str, role: &str| {
+        let role = format!("--{kind}={role}");
+        let binding = [
+            "create",
+            "rolebinding",
+            &role[role.find('=').unwrap() + 1..],
+            "-n",
+            namespace,
+            &role,
+        ];
+        servers
+            .kubectl(&[&binding[..], &["--serviceaccount=tenant-7:team"]].concat())
+            .await
+            .success();
+    };
+    bind("tenant-7", "clusterrole", "k0smotron-fleet-edit").await;
+    bind(NAMESPACE, "role", "k0smotron-fleet-memory").await;
+    eventually("the first apply is allowed", SOON, async || {
+        let output = program.run(&["apply", "-y", "--first-apply"]).await;
+        if output.code == 0 {
+            Ok(())
+        } else {
+            Err(output.stderr)
+        }
+    })
+    .await;
+    write(
+        &program,
+        &[(
+            "berlin.json",
+            &cluster("berlin", json!({ "version": "v1.35.7+k0s.0", "replicas": 0 })),
+        )],
+    );
+    let output = program.run(&["plan"]).await;
+    assert!(
+        output.stdout.contains("1 to change (1 unknown)"),
+        "{}{}",
+        output.stdout,
+        output.stderr
+    );
+    bind("tenant-7", "clusterrole", "k0smotron-fleet-preview").await;
+    eventually("the impact is known", SOON, async || {
+        let output = program.run(&["plan"]).await;
+        let is_known = output.code == 0 && output.stdout.contains("1 to change");
+        if is_known && !output.stdout.contains("(1 unknown)") {
+            Ok(())
+        } else {
+            Err(output.stdout)
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

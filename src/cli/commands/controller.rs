@@ -90,8 +90,7 @@ pub struct Arguments {
           value_parser = max_impact, requires = "directory", help_heading = "Sync")]
     max_impact: MaxImpact,
     /// Let FleetSyncs read repositories of this machine (`file://`)
-    #[arg(long, env = "K0SMOTRON_FLEET_ALLOW_FILE_SOURCES", help_heading = "Sync",
-          value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, help_heading = "Sync")]
     allow_file_sources: bool,
     /// Directory for fetched Git objects [default: a temporary one]
     #[arg(
