@@ -21,6 +21,7 @@ mod engine_apply;
 mod engine_client;
 mod engine_hosted;
 mod golden_findings;
+mod hosted_real;
 mod operator;
 mod render_golden;
 mod server_election;

@@ -219,6 +219,10 @@ fn place(root: &Path, mount: &str, sub_path: Option<&str>, content: &Content) ->
                 .map_or(0, |path| path.components().count());
             let mut link: PathBuf = std::iter::repeat_n("..", depth).collect();
             link.push(folder);
+            if target.is_dir() && !target.is_symlink() {
+                // `/tmp` is there before anything is mounted on it.
+                fs::remove_dir(&target)?;
+            }
             symlink(link, target)
         }
     }
