@@ -213,7 +213,7 @@ impl Demo {
                 "-o",
                 "jsonpath={.status.version}",
             ];
-            let version = self.servers.kubectl(&arguments).await.success();
+            let version = self.servers.kubectl(&arguments).await.stdout;
             if version.trim() == wanted {
                 Ok(())
             } else {

@@ -240,11 +240,13 @@ impl Planner<'_> {
         changes: Vec<FieldChange>,
         needs: Vec<ObjectId>,
     ) {
+        // The line of the first changed value says more than where the cluster begins.
+        let place = changes.iter().find_map(|change| change.source.clone());
         self.changes.push(Action {
             id: entry.id.clone(),
             operation,
             impact: consequence.impact,
-            reason: entry.place.clone(),
+            reason: place.unwrap_or_else(|| entry.place.clone()),
             changes,
             effects: consequence.effects,
             needs,
