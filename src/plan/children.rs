@@ -102,6 +102,12 @@ impl Planner<'_> {
             );
             return;
         }
+        // An apply would add a second controlling owner, which no server takes: the one there is is renamed first.
+        let is_owned_by_another = ownership == Ownership::TakenBack && live.controller_uid().is_some();
+        if is_owned_by_another && !matches!(desired, Desired::Metadata { .. }) {
+            self.patch(id, live, uid, &Desired::AsItIs);
+            return;
+        }
         let body = match desired {
             Desired::Object(body) => Some(body),
             Desired::Key {

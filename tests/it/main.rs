@@ -25,6 +25,7 @@ mod hosted_real;
 mod operator;
 mod render_golden;
 mod server_election;
+mod server_probes;
 mod support_answer;
 mod support_program;
 mod support_proxy;

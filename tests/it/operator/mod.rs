@@ -1,7 +1,9 @@
 //! The operator on real servers: a namespace for each test, and a controller that sees no other.
 
 mod change;
+mod crash;
 mod deletion;
+mod foreign;
 mod ready;
 mod requests;
 

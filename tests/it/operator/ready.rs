@@ -1,11 +1,14 @@
 //! From an object to a control plane that answers.
 
 use k0smotron_fleet::api::K0smotronJoinToken;
+use k0smotron_fleet::api::crd;
+use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 
 use super::{Bench, SOON};
-use crate::support::eventually;
+use crate::support::kubelet::Policy;
+use crate::support::{Options, Servers, crds, eventually, hosting};
 
 #[tokio::test]
 async fn two_clusters_without_a_spec_become_ready_in_one_namespace() {
@@ -190,4 +193,87 @@ async fn a_paused_cluster_is_left_alone_until_it_is_not() {
     bench.apply("edge-berlin", json!({ "replicas": 3 })).await;
     let status = bench.until_ready("edge-berlin").await.status.unwrap();
     assert_eq!(status.ready.as_deref(), Some("3/3"));
+}
+
+#[tokio::test]
+async fn the_address_of_a_load_balancer_is_awaited_without_holding_anybody_up() {
+    let bench = Bench::new("balancer").await;
+    let _controller = bench.controller().await;
+    bench
+        .apply("edge-berlin", json!({ "service": { "type": "LoadBalancer" } }))
+        .await;
+    bench
+        .until("edge-berlin", "Exposed", "False", "AddressPending")
+        .await;
+    bench.apply("edge-munich", Value::Null).await;
+    bench.until_ready("edge-munich").await;
+
+    let services: Api<Service> = bench.api();
+    eventually("the Service is there", SOON, async || {
+        services.get_opt("kmc-edge-berlin-lb").await.ok()?
+    })
+    .await;
+    let address = bench.servers.node_address;
+    hosting::load_balancer(
+        &bench.client,
+        &bench.namespace.name,
+        "kmc-edge-berlin-lb",
+        address.into(),
+    )
+    .await;
+    let status = bench.until_ready("edge-berlin").await.status.unwrap();
+    assert_eq!(status.endpoint.unwrap().url, format!("https://{address}:6443"));
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_says_so_and_holds_nobody_up() {
+    // The definition belongs to no namespace, so this needs servers of its own.
+    let servers = Servers::start(Options::default()).await;
+    let bench = Bench::on(&servers, "unreadable", Policy::Ready).await;
+    // What an older definition let through.
+    let lax = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    for definition in crd::all() {
+        let mut definition = json!(definition);
+        if definition["spec"]["names"]["kind"] == "K0smotronCluster" {
+            definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] =
+                lax.clone();
+            crds::install_one(&bench.client, &serde_json::from_value(definition).unwrap()).await;
+        }
+    }
+    let object = json!({
+        "apiVersion": "k0smotron.io/v1beta1", "kind": "K0smotronCluster",
+        "metadata": { "name": "broken", "namespace": bench.namespace.name }, "spec": { "version": 7 },
+    });
+    let create = ["create", "--validate=false", "-f", "-"];
+    let create = async || {
+        let kubeconfig = servers.kubeconfig();
+        servers
+            .kubectl_with(&kubeconfig, &create, &object.to_string())
+            .await
+    };
+    // The new schema takes a moment to be the one that is used.
+    eventually("the object is taken", SOON, async || {
+        let output = create().await;
+        if output.code == 0 {
+            Ok(())
+        } else {
+            Err(output.stderr)
+        }
+    })
+    .await;
+
+    let _controller = bench.controller().await;
+    bench.apply("edge-berlin", json!({})).await;
+    bench.until_ready("edge-berlin").await;
+    let get = ["get", "k0c", "broken", "-o", "json", "-n", &bench.namespace.name];
+    let message = eventually("it says so", SOON, async || {
+        let object: Value = serde_json::from_str(&servers.kubectl(&get).await.stdout).ok()?;
+        let conditions = object.pointer("/status/conditions")?.as_array()?.clone();
+        let stalled = conditions
+            .iter()
+            .find(|condition| condition["type"] == "Stalled")?;
+        stalled["message"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(message.contains("integer `7`"), "{message}");
 }
