@@ -65,6 +65,8 @@ pub struct Operator {
     dialer: Dialer,
     /// The last look at each control plane.
     looks: Mutex<BTreeMap<ObjectId, Look>>,
+    /// Generations whose first status waits for a moment.
+    deferred: Mutex<BTreeMap<ObjectId, i64>>,
     ready: watch::Sender<bool>,
 }
 
@@ -95,6 +97,7 @@ impl Operator {
         Arc::new(Self {
             dialer: Dialer::new(&options.client, options.reach),
             looks: Mutex::default(),
+            deferred: Mutex::default(),
             options,
             store: Mutex::new(Store {
                 objects: Cache::new(labels::OPERATOR_MANAGER),
@@ -122,6 +125,10 @@ impl Operator {
 
     fn looks(&self) -> MutexGuard<'_, BTreeMap<ObjectId, Look>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deferred(&self) -> MutexGuard<'_, BTreeMap<ObjectId, i64>> {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Watches until `stop`. Writes nothing.

@@ -23,6 +23,8 @@ use crate::status::{self, Availability, Input, Wanted};
 
 /// An object that is not ours carries no label of ours, so nobody tells when it goes.
 const FOREIGN: Duration = Duration::from_secs(60);
+/// A status written right after the objects would say that nothing runs yet, and be replaced at once.
+const DEFERRED: Duration = Duration::from_secs(1);
 /// What a certificate lives when the spec does not say.
 const LEAF_LIFETIME: Duration = Duration::from_secs(8760 * 3600);
 /// Timers end; a certificate that is renewed a year from now is looked at every day.
@@ -52,12 +54,24 @@ impl Operator {
             now: facts.now,
         };
         let new = status::update(&input);
+        if new.is_some() && has_only_begun(&pass) && self.defers(key, facts.generation) {
+            return Ok(Passed {
+                next: Next::After(DEFERRED),
+                ended: Ended::Changed,
+            });
+        }
         if let Some(new) = &new {
+            self.deferred().remove(key);
             self.write_status(object, &json!(new)).await?;
             self.write_events(object, &events::between(previous, new)).await;
         }
         let is_changed = new.is_some() || !pass.outcome.results.is_empty();
         Ok(passed(&pass, &facts, good_for, is_changed))
+    }
+
+    /// Says whether the status of this generation may wait for a moment: once.
+    fn defers(&self, key: &ObjectId, generation: i64) -> bool {
+        self.deferred().insert(key.clone(), generation) != Some(generation)
     }
 
     /// Asks the control plane whether it answers, unless the last answer is still good; says how long it is.
@@ -121,6 +135,7 @@ impl Operator {
 
     /// Forgets what is kept in memory about a cluster that is gone.
     pub(super) fn forget_look(&self, key: &ObjectId) {
+        self.deferred().remove(key);
         if let Some(look) = self.looks().remove(key) {
             self.dialer.forget(look.uid());
         }
@@ -147,6 +162,11 @@ fn wanted(resolved: &ResolvedCluster) -> Wanted {
         renew_before: SignedDuration::try_from(renew_before).unwrap_or(SignedDuration::MAX),
         held: resolved.held.clone(),
     }
+}
+
+/// Says whether a pass did all it meant to do: what comes of it shows in a moment.
+fn has_only_begun(pass: &Pass) -> bool {
+    pass.resolved.is_ok() && !pass.outcome.results.is_empty() && pass.outcome.is_complete()
 }
 
 /// Cluster IP and port of the API Service.

@@ -38,7 +38,6 @@ async fn a_new_cluster_of_three_costs_18_requests_until_its_pods_are_asked_for_a
         .unwrap()
         + 1;
     let all = audit::summary(&events);
-    eprintln!("COUNTS {until_sets} {}\n{all}", events.len());
     assert!(
         until_sets <= 18,
         "{until_sets} requests until both StatefulSets exist:\n{all}"
