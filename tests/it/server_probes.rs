@@ -13,7 +13,7 @@ use k0smotron_fleet::render::Settings;
 use k0smotron_fleet::server::{ControllerOptions, ServerError, run_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Options, Servers, crds, eventually, ports};
+use crate::support::{Options, Program, Servers, crds, eventually, ports};
 
 async fn options(servers: &Servers, listen: SocketAddr) -> ControllerOptions {
     let target = Target {
@@ -31,6 +31,9 @@ async fn options(servers: &Servers, listen: SocketAddr) -> ControllerOptions {
         reach: Reach::Outside,
         concurrency: None,
         instance: "test".to_owned(),
+        syncs: None,
+        directory: None,
+        parent_namespace: "k0smotron-fleet".to_owned(),
     }
 }
 
@@ -89,4 +92,36 @@ async fn an_address_that_is_taken_is_named() {
         matches!(&ended, Err(ServerError::Listen { address: named, .. }) if *named == address),
         "{ended:?}"
     );
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_program_well() {
+    let servers = Servers::shared().await;
+    crds::install(&servers.client().await).await;
+    let namespace = servers.namespace("signal").await;
+    let kubeconfig = servers.kubeconfig().display().to_string();
+    let arguments = [
+        "controller",
+        "--kubeconfig",
+        &kubeconfig,
+        "--namespace",
+        &namespace.name,
+        "--log-format",
+        "json",
+    ];
+    let process = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet")).start(&arguments);
+    let deadline = Duration::from_secs(30);
+    eventually("it has read everything", deadline, async || {
+        let log = process.log();
+        if log.contains("everything has been read") {
+            Ok(())
+        } else {
+            Err(log)
+        }
+    })
+    .await;
+    assert_eq!(process.terminate(deadline).code(), Some(0), "{}", process.log());
+    for line in process.log().lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
 }
