@@ -14,7 +14,9 @@ pub mod cluster_status;
 pub mod condition;
 pub mod crd;
 pub mod duration;
+pub mod file_schemas;
 pub mod fleet;
+pub mod fleet_files;
 mod fleet_rules;
 pub mod fleet_sync;
 pub mod join_token;
@@ -23,6 +25,7 @@ pub mod names;
 pub mod pins;
 mod rules;
 pub mod schema;
+pub mod selector;
 
 pub use cluster::{ClusterSpec, K0smotronCluster};
 pub use cluster_status::ClusterStatus;

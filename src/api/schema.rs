@@ -141,6 +141,48 @@ pub(super) fn closed(mut schema: Value) -> Value {
     schema
 }
 
+/// Returns a JSON Schema that accepts any part of what the given one accepts: nothing is required.
+pub(super) fn partial(mut schema: Value) -> Value {
+    walk(&mut schema, &mut |node| {
+        node.remove("required");
+    });
+    schema
+}
+
+/// Returns a JSON Schema that takes a text with a reference wherever the given one takes a single value.
+pub(super) fn with_references(mut schema: Value) -> Value {
+    put_references(&mut schema);
+    schema
+}
+
+fn put_references(schema: &mut Value) {
+    let Value::Object(node) = schema else { return };
+    for key in ["items", "additionalProperties"] {
+        if let Some(child) = node.get_mut(key) {
+            put_references(child);
+        }
+    }
+    if let Some(properties) = node.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(put_references);
+    }
+    let is_free_text = node.get("enum").is_none() && node.get("pattern").is_none();
+    let takes = |name: &str| match node.get("type") {
+        Some(Value::String(word)) => word == name,
+        Some(Value::Array(words)) => words.iter().any(|word| word == name),
+        _ => false,
+    };
+    let is_mapping = takes("object") || takes("array");
+    if is_mapping || (takes("string") && is_free_text) || !node.contains_key("type") {
+        return;
+    }
+    let description = node.get("description").cloned();
+    let mut either = json!({"anyOf": [Value::Object(node.clone()), {"type": "string", "pattern": "[$][{]"}]});
+    if let Some(description) = description {
+        either["description"] = description;
+    }
+    *schema = either;
+}
+
 fn close(node: &mut Map<String, Value>) {
     let is_open = node.remove("x-kubernetes-preserve-unknown-fields") == Some(Value::Bool(true));
     if node.remove("x-kubernetes-int-or-string") == Some(Value::Bool(true)) {

@@ -36,7 +36,9 @@ pub struct CommandLine {
 pub enum Verb {
     Init(commands::init::Arguments),
     Validate(commands::validate::Arguments),
+    Schema(commands::schema::Arguments),
     Render(commands::render::Arguments),
+    Convert(commands::convert::Arguments),
     Plan(commands::plan::Arguments),
     Apply(commands::apply::Arguments),
     Status(commands::status::Arguments),

@@ -73,6 +73,8 @@ fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
         Verb::Init(arguments) => commands::init::run(&arguments, ui),
         Verb::Validate(arguments) => commands::validate::run(&arguments, ui),
         Verb::Render(arguments) => commands::render::run(&arguments, ui),
+        Verb::Schema(arguments) => commands::schema::run(&arguments, ui),
+        Verb::Convert(arguments) => commands::convert::run(&arguments, ui),
         Verb::Plan(arguments) => commands::plan::run(&arguments, ui),
         Verb::Apply(arguments) => commands::apply::run(&arguments, ui),
         Verb::Status(arguments) => commands::status::run(&arguments, ui),

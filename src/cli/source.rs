@@ -20,6 +20,13 @@ pub struct Files {
 /// *Errors*: what cannot be read at all, and a path that holds no file of a fleet. What is wrong *in* the files are
 /// findings.
 pub fn read(path: &Path) -> Result<Files, CliError> {
+    let tree = tree(path)?;
+    let reading = compose::read(&tree);
+    Ok(Files { tree, reading })
+}
+
+/// Reads the files without saying what they mean, as [`read`] does.
+pub fn tree(path: &Path) -> Result<SourceTree, CliError> {
     let tree = if path == Path::new("-") {
         load::stdin(std::io::stdin().lock())?
     } else {
@@ -30,8 +37,7 @@ pub fn read(path: &Path) -> Result<Files, CliError> {
         return Err(CliError::failed(message)
             .hint("name the directory of the fleet, or begin one with `k0smotron-fleet init`"));
     }
-    let reading = compose::read(&tree);
-    Ok(Files { tree, reading })
+    Ok(tree)
 }
 
 /// Whether to go on with what is right when something in the files is wrong.

@@ -5,15 +5,23 @@
 //! **Invariant:** pure, and independent of the order of files and documents: the same clusters give the same objects,
 //! byte for byte, wherever they are written.
 
+mod condition;
+mod expand;
+mod inherit;
+mod merge;
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::api::fleet::Fleet;
-use crate::diagnostic::{Findings, SourceTree, Span};
+use crate::diagnostic::{Code, FileId, Finding, Findings, SourceTree, Span};
 use crate::object::{Object, ObjectId, kinds, pointer};
 use crate::parse::{self, Data, Node};
-use crate::validate::{self, Cluster, FleetFiles};
+use crate::validate::{self, Adoption, Basis, Checked, Cluster, ClusterSet, Draft, Parts, Removal, Rows};
+
+use self::inherit::Inheritance;
 
 /// One cluster as it is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,31 +65,177 @@ pub struct Reading {
     pub clusters: Vec<Composed>,
     /// Namespace and name of clusters with errors. The files name them, so they are not gone.
     pub rejected: BTreeSet<(String, String)>,
+    /// Records of clusters that were taken out on purpose, sorted by namespace and name. They have no effect yet, and
+    /// an error finding says so.
+    pub removed: Vec<Removal>,
+    /// Records of clusters that are taken over, sorted by namespace and name. They have no effect yet, and an error
+    /// finding says so.
+    pub adopted: Vec<Adoption>,
     /// Sorted by place. With one error among them nothing may be deleted anywhere.
     pub findings: Findings,
 }
 
-/// Reads a fleet: parse, validate, compose. Never fails; what is wrong is in the findings.
+/// Reads a fleet: parse, sort, inherit, validate, compose. Never fails; what is wrong is in the findings.
 pub fn read(tree: &SourceTree) -> Reading {
     let mut findings = tree.findings().clone();
     let (documents, problems) = parse::documents(tree);
     findings.extend(problems);
-    let (files, problems) = validate::files(documents);
+    let (parts, problems) = validate::parts(documents);
     findings.extend(problems);
-    let FleetFiles {
+    let Parts {
         fleet,
         is_fleet_broken,
+        defaults,
+        sets,
+        mut removed,
+        mut adopted,
         clusters,
-        rejected,
-    } = files;
+        loose,
+    } = parts;
+    let broken = inherit::broken_files(&findings);
+    let (rows, problems) = loose.claim(|file| is_row_file(&sets, tree, file));
+    findings.extend(problems);
+    let mut inheritance = Inheritance::new(defaults, &broken, tree, &mut findings);
+    let mut drafts: Vec<Draft> = clusters
+        .into_iter()
+        .map(|document| {
+            let path = &tree.file(document.file).path;
+            inheritance.draft(document, path, Basis::Known)
+        })
+        .collect();
+    let sources = rows::Sources {
+        tree,
+        documents: &rows,
+    };
+    let mut budget = expand::BYTES_MAX;
+    for set in &sets {
+        let path = &tree.file(set.file).path;
+        let expanded = expand::clusters(set, &sources, &mut budget, &mut findings);
+        let inherited = expanded
+            .into_iter()
+            .map(|one| inheritance.draft(one.document, path, one.basis));
+        drafts.extend(inherited);
+    }
+    inheritance.report(&mut findings);
+    let (checked, problems) = validate::clusters(drafts, fleet.as_ref());
+    findings.extend(problems);
+    let Checked { clusters, rejected } = checked;
     let clusters = compose(clusters, tree);
+    records(&removed, &adopted, &clusters, &rejected, &mut findings);
+    removed.sort_by(|one, other| one.spec.target.cmp(&other.spec.target));
+    adopted.sort_by(|one, other| one.spec.target.cmp(&other.spec.target));
     Reading {
         fleet,
         is_fleet_broken,
         clusters,
         rejected,
+        removed,
+        adopted,
         findings: findings.sorted(tree),
     }
+}
+
+/// An object that was converted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Converted {
+    pub object: Object,
+    /// The file, relative to the root of the fleet.
+    pub source_path: String,
+}
+
+/// Converts what belongs to the Go operator k0smotron, in the order of files and documents. All else is left out.
+///
+/// *Shape*: the findings are those of the conversion and of the clusters it gives.
+pub fn convert(tree: &SourceTree) -> (Vec<Converted>, Findings) {
+    let mut findings = tree.findings().clone();
+    let (documents, problems) = parse::documents(tree);
+    findings.extend(problems);
+    let (mut converted, mut drafts) = (Vec::new(), Vec::new());
+    for document in documents {
+        let document = match validate::foreign(&document) {
+            None => continue,
+            Some(validate::Foreign::Cluster) => {
+                let document = validate::convert_cluster(document, &mut findings);
+                drafts.push(Draft {
+                    document: document.clone(),
+                    basis: Basis::Known,
+                });
+                document
+            }
+            Some(validate::Foreign::JoinTokenRequest) => {
+                validate::convert_join_token(document, &mut findings)
+            }
+        };
+        converted.push(Converted {
+            object: Object(document.root.to_json()),
+            source_path: tree.file(document.file).path.clone(),
+        });
+    }
+    let (_, problems) = validate::clusters(drafts, None);
+    findings.extend(problems);
+    (converted, findings.sorted(tree))
+}
+
+/// Tells whether a set reads its rows from a file.
+fn is_row_file(sets: &[ClusterSet], tree: &SourceTree, file: FileId) -> bool {
+    sets.iter().any(|set| {
+        set.generators.iter().any(|rows| match rows {
+            Rows::Files(path) => rows::resolve(&tree.file(set.file).path, &path.value)
+                .is_some_and(|pattern| rows::matches(&pattern, &tree.file(file).path)),
+            Rows::Table { .. } | Rows::List(_) => false,
+        })
+    })
+}
+
+/// Compares the records with the clusters. A record that is right in itself has no effect yet, and says so.
+fn records(
+    removed: &[Removal],
+    adopted: &[Adoption],
+    clusters: &[Composed],
+    rejected: &BTreeSet<(String, String)>,
+    findings: &mut Findings,
+) {
+    let places: BTreeMap<(&str, &str), Option<Span>> = clusters
+        .iter()
+        .map(|cluster| {
+            let place = cluster.origin("/metadata/name");
+            ((cluster.namespace.as_str(), cluster.name.as_str()), place)
+        })
+        .chain(
+            rejected
+                .iter()
+                .map(|(namespace, name)| ((namespace.as_str(), name.as_str()), None)),
+        )
+        .collect();
+    for record in removed {
+        let target = &record.spec.target;
+        match places.get(&(target.namespace.as_str(), target.name.as_str())) {
+            Some(place) => {
+                let message = format!(
+                    "the cluster `{}/{}` is in the files, and a record says that it was removed",
+                    target.namespace, target.name
+                );
+                let finding =
+                    Finding::new(Code::RemovedAndWritten, message).primary(record.place, "this record");
+                let finding = match place {
+                    Some(place) => finding.secondary(*place, "this cluster"),
+                    None => finding,
+                };
+                findings.push(finding.hint("delete the record, or the cluster"));
+            }
+            None => findings.push(not_yet("Removed", record.kind)),
+        }
+    }
+    findings.extend(adopted.iter().map(|record| not_yet("Adopt", record.kind)));
+}
+
+fn not_yet(kind: &str, place: Span) -> Finding {
+    Finding::new(
+        Code::NotSupportedYet,
+        format!("kind `{kind}` is read, but has no effect yet"),
+    )
+    .primary(place, "")
+    .hint("remove the record until a version supports it")
 }
 
 /// Makes the wanted objects of a fleet, sorted by namespace and name.
@@ -134,7 +288,10 @@ fn add_places(node: &Node, pointer: &str, places: &mut BTreeMap<String, Span>) {
             for entry in entries.iter().filter(|entry| !entry.value.is_null()) {
                 let pointer = pointer::push(pointer, &entry.key);
                 add_places(&entry.value, &pointer, places);
-                places.insert(pointer, entry.key_span);
+                // A value that stands in front of its key or in another file was put in from a row.
+                let (key, value) = (entry.key_span, entry.value.span);
+                let is_put_in = key.file != value.file || value.start < key.start;
+                places.insert(pointer, if is_put_in { value } else { key });
             }
         }
         Data::Sequence(items) => {
@@ -148,5 +305,9 @@ fn add_places(node: &Node, pointer: &str, places: &mut BTreeMap<String, Span>) {
     }
 }
 
+#[cfg(test)]
+mod defaults_tests;
+#[cfg(test)]
+mod sets_tests;
 #[cfg(test)]
 mod tests;

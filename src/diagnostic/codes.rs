@@ -1,7 +1,8 @@
 //! Every code a finding can have: its rule, with a bad and a good example. A code never changes its meaning and is
 //! never used again for another.
 //!
-//! 01xx: what stands in a document. 02xx: YAML. 03xx: files. 04xx: several documents together.
+//! 01xx: what stands in a document. 02xx: YAML. 03xx: files. 04xx: several documents together. 05xx: sets of clusters.
+//! 06xx: conversion.
 
 use super::Severity;
 
@@ -91,6 +92,50 @@ macro_rules! fleet {
         )
     };
 }
+macro_rules! defaults {
+    ($rest:expr) => {
+        concat!(
+            "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterDefaults\n",
+            $rest
+        )
+    };
+}
+macro_rules! foreign {
+    ($rest:expr) => {
+        concat!(
+            "apiVersion: k0smotron.io/v1beta2\nkind: Cluster\nmetadata: {name: edge-berlin, namespace: tenant-7}\n",
+            $rest
+        )
+    };
+}
+macro_rules! removed {
+    ($target:expr) => {
+        concat!(
+            "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Removed\nmetadata: {name: gone}\nspec:\n  policy: Delete\n  target: ",
+            $target,
+            "\n"
+        )
+    };
+}
+macro_rules! set {
+    ($generators:expr) => {
+        set!($generators, "")
+    };
+    ($generators:expr, $rest:expr) => {
+        set!($generators, $rest, "{replicas: 1}")
+    };
+    ($generators:expr, $rest:expr, $spec:expr) => {
+        concat!(
+            "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterSet\nmetadata: {name: stores}\nspec:\n  key: site\n  generators: ",
+            $generators,
+            "\n",
+            $rest,
+            "  template:\n    metadata: {name: \"store-${site}\", namespace: edge}\n    spec: ",
+            $spec,
+            "\n"
+        )
+    };
+}
 macro_rules! file {
     ($text:expr) => {
         Example::Files(&[("clusters/edge-berlin.yaml", $text)])
@@ -138,9 +183,10 @@ codes! {
         bad file!(cluster!("spec:\n  service: {type: LoadBalancer, apiPort: 7443, konnectivityPort: 7443}\n")),
         good file!(cluster!("spec:\n  service: {type: LoadBalancer, apiPort: 7443, konnectivityPort: 7444}\n"));
     NotSupportedYet "FLT0109" Error "kind not supported yet"
-        rule "Kinds that belong to a fleet but that this version cannot read are errors: passing over them would give \
-              other clusters than the files say."
-        bad file!("apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterSet\nmetadata: {name: stores}\n"),
+        rule "Kinds that belong to a fleet but that this version cannot act on are errors: passing over them would do \
+              something else than the files say."
+        bad file!("apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Adopt\nmetadata: {name: berlin}\n\
+                   spec: {target: {namespace: tenant-7, name: edge-berlin}, from: {fleet: other-1a2b}}\n"),
         good file!(cluster!("spec: null\n"));
     OtherKind "FLT0110" Warning "kind left alone"
         rule "Objects of other kinds are not applied; it is said once for each kind."
@@ -290,6 +336,91 @@ codes! {
         rule "A fleet with `spec.namespaces.allow` writes into these namespaces only."
         bad Example::Files(&[("fleet.yaml", fleet!("  namespaces: {allow: [prod]}\n")), ("a.yaml", cluster!(""))]),
         good Example::Files(&[("fleet.yaml", fleet!("  namespaces: {allow: [tenant-7]}\n")), ("a.yaml", cluster!(""))]);
+    SameDefault "FLT0408" Error "field set by two defaults of one directory"
+        rule "Of defaults in several directories the nearest wins. Two of one directory have no order, so they may not \
+              set the same field, unless their selectors want different values of one label."
+        bad Example::Files(&[("fleet.yaml", fleet!("")),
+            ("clusters/a.yaml", defaults!("spec: {replicas: 1}\n")),
+            ("clusters/b.yaml", defaults!("spec: {replicas: 3}\n"))]),
+        good Example::Files(&[("fleet.yaml", fleet!("")),
+            ("clusters/a.yaml", defaults!("selector: {matchLabels: {tier: lab}}\nspec: {replicas: 1}\n")),
+            ("clusters/b.yaml", defaults!("selector: {matchLabels: {tier: prod}}\nspec: {replicas: 3}\n"))]);
+    NoRoot "FLT0409" Warning "defaults without a Fleet"
+        rule "Defaults are found by going up to the directory with `fleet.yaml`. Without that file, naming one file \
+              reads this file alone, and its cluster would lose what it inherits."
+        bad Example::Files(&[("defaults.yaml", defaults!("spec: {replicas: 3}\n")), ("a.yaml", cluster!(""))]),
+        good Example::Files(&[("fleet.yaml", fleet!("")),
+            ("defaults.yaml", defaults!("spec: {replicas: 3}\n")), ("a.yaml", cluster!(""))]);
+    RemovedAndWritten "FLT0410" Error "cluster in the files and in a Removed record"
+        rule "A Removed record names a cluster that is no longer in the files."
+        bad Example::Files(&[("a.yaml", cluster!("")), ("gone.yaml", removed!("{namespace: tenant-7, name: edge-berlin}"))]),
+        good Example::Files(&[("a.yaml", cluster!(""))]);
+    SameRecord "FLT0411" Error "two records of one kind about one cluster"
+        rule "One record says what happens to a cluster."
+        bad Example::Files(&[("a.yaml", removed!("{namespace: a, name: b}")), ("b.yaml", removed!("{namespace: a, name: b}"))]),
+        good Example::Files(&[("a.yaml", cluster!(""))]);
+    Generator "FLT0501" Error "rows that are not there"
+        rule "The path of a generator is relative to its file, stays inside of the fleet, and leads to at least one file."
+        bad Example::Files(&[("sets/stores.yaml", set!("[{csv: {path: store.csv}}]")), ("sets/stores.csv", "site\nberlin\n")]),
+        good Example::Files(&[("sets/stores.yaml", set!("[{csv: {path: stores.csv}}]")), ("sets/stores.csv", "site\nberlin\n")]);
+    Table "FLT0502" Error "table that cannot be read"
+        rule "The first line of a table names the columns, each once; every row has a cell for each column; a cell in \
+              double quotes ends with one. Rows that are right are read although others are wrong."
+        bad Example::Files(&[("stores.yaml", set!("[{csv: {path: stores.csv}}]")), ("stores.csv", "site,zone\nberlin\n")]),
+        good Example::Files(&[("stores.yaml", set!("[{csv: {path: stores.csv}}]")), ("stores.csv", "site,zone\nberlin,\n")]);
+    Column "FLT0503" Error "column that is not there"
+        rule "`key` and `columns` name columns that the rows have."
+        bad file!(set!("[{list: [{sit: berlin}]}]")),
+        good file!(set!("[{list: [{site: berlin}]}]"));
+    Key "FLT0504" Error "row without a key of its own"
+        rule "Every row has a value in the column that `key` names, and no two rows have the same: what tells rows apart \
+              must not depend on their order."
+        bad file!(set!("[{list: [{site: berlin}, {site: berlin, zone: a}]}]")),
+        good file!(set!("[{list: [{site: berlin}, {site: paris, zone: a}]}]"));
+    Condition "FLT0505" Error "condition that cannot be used"
+        rule "`where` is CEL of at most 1,024 bytes with comparisons, `&&`, `||`, `!`, `in`, `has`, `size`, `contains`, \
+              `startsWith`, `endsWith`, `exists` and `all`, without a loop inside of a loop."
+        bad file!(set!("[{list: [{site: berlin}]}]", "  where: site.matches('b.*')\n")),
+        good file!(set!("[{list: [{site: berlin}]}]", "  where: site.startsWith('b')\n"));
+    ConditionFailed "FLT0506" Error "condition without an answer"
+        rule "A condition that fails for a row is an error and never a no: a typing mistake would remove clusters."
+        bad file!(set!("[{list: [{site: berlin}]}]", "  where: tier == 'prod'\n")),
+        good file!(set!("[{list: [{site: berlin, tier: lab}, {site: paris, tier: prod}]}]", "  where: tier == 'prod'\n"));
+    Unexpected "FLT0507" Error "other number of clusters than expected"
+        rule "`expect` bounds the number of clusters of a set. Outside of it none of them is changed."
+        bad file!(set!("[{list: [{site: berlin}]}]", "  expect: {min: 2}\n")),
+        good file!(set!("[{list: [{site: berlin}]}]", "  expect: {min: 1, max: 3}\n"));
+    Reference "FLT0508" Error "reference that cannot be read"
+        rule "`${name}` stands for a value of the row, `${name ?? fallback}` for the fallback where there is none, `$${` \
+              for the text `${`. References stand in values, not in keys."
+        bad file!(set!("[{list: [{site: berlin}]}]", "", "{version: \"${site\"}")),
+        good file!(set!("[{list: [{site: berlin}]}]", "", "{podLabels: {site: \"${site}\", zone: \"${zone ?? none}\"}}"));
+    Undefined "FLT0509" Error "reference without a value"
+        rule "What a template refers to is in every row, and not empty, unless the reference has a fallback."
+        bad file!(set!("[{list: [{site: berlin}]}]", "", "{replicas: \"${replicas}\"}")),
+        good file!(set!("[{list: [{site: berlin}]}]", "", "{replicas: \"${replicas ?? 1}\"}"));
+    Converted "FLT0601" Warning "object of another operator converted"
+        rule "A `Cluster` of k0smotron is read as the `K0smotronCluster` that means the same. Nothing is taken over from \
+              clusters that run."
+        bad file!(foreign!("spec: {service: {type: NodePort, apiPort: 30443, konnectivityPort: 30132}}\n")),
+        good file!(cluster!("spec: {service: {type: NodePort, apiPort: 30443, konnectivityPort: 30132}}\n"));
+    Renamed "FLT0602" Warning "field renamed"
+        rule "Fields of a `Cluster` of k0smotron that have another name or form here are moved."
+        bad Example::Told("kind: Cluster with `k0sVersion: v1.36.3`"),
+        good Example::Told("kind: K0smotronCluster with `version: v1.36.3`");
+    Dropped "FLT0603" Warning "field left out"
+        rule "Fields of a `Cluster` of k0smotron that have no counterpart, or that its operator had written itself, are \
+              left out."
+        bad Example::Told("kind: Cluster with `persistence: {autoDeletePVCs: true}`"),
+        good Example::Told("kind: K0smotronCluster with `deletionPolicy: Delete`");
+    NotConverted "FLT0604" Error "field that cannot be converted"
+        rule "What cannot be taken over without a decision of a person is an error."
+        bad Example::Told("kind: Cluster with `storage: {kine: {dataSourceURL: ...}}`, a password in a file"),
+        good Example::Told("kind: K0smotronCluster with `storage: {kine: {dataSourceSecretName: ...}}`");
+    DefaultWritten "FLT0605" Warning "default written out"
+        rule "Where the default of k0smotron is another one than here, the conversion writes it out."
+        bad Example::Told("kind: Cluster without `service`"),
+        good Example::Told("kind: K0smotronCluster with a `service`");
 }
 
 #[cfg(test)]

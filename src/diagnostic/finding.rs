@@ -145,6 +145,13 @@ impl Findings {
         self.len() - self.errors()
     }
 
+    /// Keeps the findings that pass.
+    #[must_use]
+    pub fn filtered(mut self, passes: impl FnMut(&Finding) -> bool) -> Self {
+        self.0.retain(passes);
+        self
+    }
+
     /// Puts findings in the order of path, place and code, and drops repetitions (an alias that is read twice).
     #[must_use]
     pub fn sorted(mut self, tree: &SourceTree) -> Self {

@@ -1,5 +1,7 @@
 //! The files of a fleet as text, and places in them.
 
+use std::collections::BTreeMap;
+
 use super::{Code, Finding, Findings};
 
 /// Largest file that is read. A cluster is about 1 KiB; 1 MiB holds a thousand, and bounds what one file can cost.
@@ -79,6 +81,8 @@ pub struct SourceFile {
     pub content: String,
     /// False for a file that was refused; it then has an error finding in the tree and must not be parsed.
     pub is_whole: bool,
+    /// A table (`.csv`), which means something only to what names it. It is no document of the fleet.
+    pub is_table: bool,
     line_starts: Vec<usize>,
 }
 
@@ -87,10 +91,14 @@ impl SourceFile {
         let line_starts = std::iter::once(0)
             .chain(content.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
+        let is_table = path
+            .rsplit_once('.')
+            .is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("csv"));
         Self {
             path,
             content,
             is_whole,
+            is_table,
             line_starts,
         }
     }
@@ -149,9 +157,9 @@ pub enum Refusal {
 /// The tree is larger than what this tool is willing to hold in memory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BudgetExceeded {
-    #[error("more than {FILES_MAX} YAML and JSON files; point at the directory that holds the fleet")]
+    #[error("more than {FILES_MAX} YAML, JSON and CSV files; point at the directory that holds the fleet")]
     Files,
-    #[error("more than {} MiB of YAML and JSON; point at the directory that holds the fleet", TREE_BYTES_MAX >> 20)]
+    #[error("more than {} MiB of YAML, JSON and CSV; point at the directory that holds the fleet", TREE_BYTES_MAX >> 20)]
     Bytes,
 }
 
@@ -165,6 +173,8 @@ pub struct SourceTree {
     pub selection: Selection,
     files: Vec<SourceFile>,
     findings: Findings,
+    /// What is wrong with tables as files. Nobody's problem until a table is named.
+    table_findings: BTreeMap<FileId, Finding>,
     bytes: usize,
 }
 
@@ -209,11 +219,14 @@ impl SourceTree {
                     Span::new(id, valid, valid),
                     format!("byte {:#04x} is not UTF-8", bytes[valid]),
                 );
-                self.findings.push(if is_utf16 {
-                    finding.hint("the file looks like UTF-16; save it as UTF-8")
-                } else {
-                    finding.hint("save the file as UTF-8")
-                });
+                self.report(
+                    id,
+                    if is_utf16 {
+                        finding.hint("the file looks like UTF-16; save it as UTF-8")
+                    } else {
+                        finding.hint("save the file as UTF-8")
+                    },
+                );
                 Ok(id)
             }
         }
@@ -244,12 +257,17 @@ impl SourceTree {
                 "rename the file or its folder",
             ),
         };
-        self.findings.push(
-            Finding::new(code, message)
-                .primary(Span::start_of(id), "")
-                .hint(hint),
-        );
+        let finding = Finding::new(code, message).primary(Span::start_of(id), "");
+        self.report(id, finding.hint(hint));
         Ok(id)
+    }
+
+    fn report(&mut self, id: FileId, finding: Finding) {
+        if self.file(id).is_table {
+            self.table_findings.insert(id, finding);
+        } else {
+            self.findings.push(finding);
+        }
     }
 
     fn push(&mut self, file: SourceFile) -> Result<FileId, BudgetExceeded> {
@@ -261,12 +279,12 @@ impl SourceTree {
         Ok(id)
     }
 
-    /// Returns the files that can be parsed, in the order of their paths.
+    /// Returns the documents' files that can be parsed, in the order of their paths.
     pub fn whole_files(&self) -> Vec<(FileId, &SourceFile)> {
         let mut files: Vec<_> = (0..)
             .map(FileId)
             .zip(&self.files)
-            .filter(|(_, file)| file.is_whole)
+            .filter(|(_, file)| file.is_whole && !file.is_table)
             .collect();
         files.sort_by(|(_, one), (_, other)| one.path.cmp(&other.path));
         files
@@ -313,6 +331,26 @@ impl SourceTree {
         }
     }
 
+    /// Finds a file by its path.
+    pub fn find(&self, path: &str) -> Option<(FileId, &SourceFile)> {
+        (0..)
+            .map(FileId)
+            .zip(&self.files)
+            .find(|(_, file)| file.path == path)
+    }
+
+    /// Returns what is wrong with a table as a file.
+    pub fn table_finding(&self, id: FileId) -> Option<&Finding> {
+        self.table_findings.get(&id)
+    }
+
+    /// Returns all files, in the order of their paths.
+    pub fn files(&self) -> Vec<(FileId, &SourceFile)> {
+        let mut files: Vec<_> = (0..).map(FileId).zip(&self.files).collect();
+        files.sort_by(|(_, one), (_, other)| one.path.cmp(&other.path));
+        files
+    }
+
     /// Tells whether a file of this path is in the tree.
     pub fn has(&self, path: &str) -> bool {
         self.files.iter().any(|file| file.path == path)
@@ -320,7 +358,8 @@ impl SourceTree {
 
     /// Tells whether anything is there that was asked for.
     pub fn selects_anything(&self) -> bool {
-        self.files.iter().any(|file| self.selects(&file.path))
+        let mut documents = self.files.iter().filter(|file| !file.is_table);
+        documents.any(|file| self.selects(&file.path))
     }
 }
 

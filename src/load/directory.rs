@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use super::ignored::{IGNORE_BYTES_MAX, IGNORE_FILE, IgnoreError, Ignored};
 use super::{FLEET_FILE, LoadError, STDIN_PATH, is_fleet_file, is_hidden};
 use crate::diagnostic::{FILE_BYTES_MAX, Refusal, Selection, SourceTree};
 
@@ -37,7 +38,8 @@ pub fn directory(path: &Path) -> Result<SourceTree, LoadError> {
     let Some((root, levels)) = root(start) else {
         if metadata.is_dir() {
             tree.prefix = prefix(path);
-            walk(&mut tree, &real, &real, "", 0)?;
+            let ignored = ignored(&real)?;
+            walk(&mut tree, &real, &ignored, &real, "", 0)?;
         } else {
             let (parent, name) = split(path);
             tree.prefix = prefix(parent);
@@ -47,7 +49,7 @@ pub fn directory(path: &Path) -> Result<SourceTree, LoadError> {
     };
     let shown = if metadata.is_dir() { path } else { split(path).0 };
     tree.prefix = prefix(&upward(shown, levels));
-    walk(&mut tree, root, root, "", 0)?;
+    walk(&mut tree, root, &ignored(root)?, root, "", 0)?;
     tree.selection = match real.strip_prefix(root).ok().and_then(slashed) {
         Some(below) if !below.is_empty() => Selection::Below(below),
         Some(_) | None => Selection::All,
@@ -83,10 +85,39 @@ fn root(start: &Path) -> Option<(&Path, usize)> {
     None
 }
 
+/// Reads what is ignored below a root. A link could lead anywhere and is refused, unless it stays inside, as in a
+/// mounted ConfigMap.
+fn ignored(root: &Path) -> Result<Ignored, LoadError> {
+    let path = root.join(IGNORE_FILE);
+    let read_error = |source| LoadError::ReadFile {
+        path: path.clone(),
+        source,
+    };
+    let ignore_error = |source| LoadError::Ignore {
+        path: root.to_owned(),
+        source,
+    };
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ignored::nothing()),
+        Err(error) => return Err(read_error(error)),
+        Ok(_) => {}
+    }
+    let real = fs::canonicalize(&path).map_err(read_error)?;
+    if !real.starts_with(root) || !real.is_file() {
+        return Err(ignore_error(IgnoreError::Link));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(&real)
+        .and_then(|file| file.take(IGNORE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(read_error)?;
+    Ignored::read(&bytes).map_err(ignore_error)
+}
+
 /// Reads everything below a directory, in the order of names.
 fn walk(
     tree: &mut SourceTree,
     root: &Path,
+    ignored: &Ignored,
     directory: &Path,
     below: &str,
     depth: usize,
@@ -111,12 +142,27 @@ fn walk(
         if is_hidden(&name.to_string_lossy()) {
             continue;
         }
+        let is_ignored = if kind.is_dir() {
+            ignored.directory(&shown)
+        } else {
+            ignored.file(&shown)
+        };
+        if is_ignored {
+            continue;
+        }
         if name.to_str().is_none() && (kind.is_dir() || is_fleet_file(&shown)) {
             tree.refuse(shown, Refusal::PathNotText)?;
         } else if kind.is_symlink() {
             link(tree, root, &entry.path(), shown)?;
         } else if kind.is_dir() {
-            walk(tree, root, &entry.path(), &format!("{shown}/"), depth + 1)?;
+            walk(
+                tree,
+                root,
+                ignored,
+                &entry.path(),
+                &format!("{shown}/"),
+                depth + 1,
+            )?;
         } else if kind.is_file() && is_fleet_file(&shown) {
             add(tree, &entry.path(), shown)?;
         }
@@ -270,6 +316,26 @@ mod tests {
             let tree = directory(&below(path)).unwrap();
             assert_eq!((paths(&tree), &tree.selection), (all.to_vec(), &selection));
         }
+    }
+
+    #[test]
+    fn what_the_ignore_file_names_is_no_part_of_the_fleet() {
+        let folder = files(&[
+            "fleet.yaml",
+            "a.yaml",
+            "b.draft.yaml",
+            "old/c.yaml",
+            "keep/old/d.yaml",
+        ]);
+        fs::write(folder.path().join(".fleetignore"), "*.draft.yaml\n/old/\n").unwrap();
+        let tree = directory(&folder.path().join("keep")).unwrap();
+        assert_eq!(paths(&tree), ["a.yaml", "fleet.yaml", "keep/old/d.yaml"]);
+        fs::write(folder.path().join(".fleetignore"), "[z-a]\n").unwrap();
+        let error = directory(folder.path()).unwrap_err();
+        assert!(matches!(error, LoadError::Ignore { .. }));
+        fs::remove_file(folder.path().join(".fleetignore")).unwrap();
+        symlink("/etc/hostname", folder.path().join(".fleetignore")).unwrap();
+        assert!(matches!(directory(folder.path()), Err(LoadError::Ignore { .. })));
     }
 
     #[test]

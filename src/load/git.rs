@@ -10,6 +10,7 @@ use git2::{
     AutotagOption, Direction, FetchOptions, ObjectType, Oid, RemoteCallbacks, RemoteRedirect, Repository,
 };
 
+use super::ignored::{IGNORE_BYTES_MAX, IGNORE_FILE, IgnoreError, Ignored};
 use super::is_fleet_file;
 use crate::diagnostic::{BudgetExceeded, FILE_BYTES_MAX, Refusal, SourceTree};
 
@@ -121,6 +122,8 @@ pub enum GitError {
     },
     #[error("the fleet in commit `{commit}` is too large")]
     Budget { commit: String, source: BudgetExceeded },
+    #[error("cannot tell which files are ignored in commit `{commit}`")]
+    Ignore { commit: String, source: IgnoreError },
     #[error("`{path}` of commit `{commit}` is more than {DEPTH_MAX} folders deep")]
     TooDeep { commit: String, path: String },
 }
@@ -137,6 +140,7 @@ impl GitError {
             | Self::TooMuch { .. }
             | Self::NoDirectory { .. }
             | Self::Budget { .. }
+            | Self::Ignore { .. }
             | Self::TooDeep { .. } => false,
         }
     }
@@ -362,14 +366,42 @@ impl Database {
         if !directory.is_empty() && directory != "." {
             tree.prefix = format!("{directory}/");
         }
-        self.read_folder(commit, &start, "", 0, &mut tree)?;
+        let ignored = self.ignored(commit, &start)?;
+        self.read_folder(commit, &start, &ignored, "", 0, &mut tree)?;
         Ok(tree)
+    }
+
+    /// Reads what is ignored below the root of a fleet.
+    fn ignored(&self, commit: &CommitId, root: &git2::Tree<'_>) -> Result<Ignored, GitError> {
+        let Some(entry) = root.get_name(IGNORE_FILE) else {
+            return Ok(Ignored::nothing());
+        };
+        let ignore_error = |source| GitError::Ignore {
+            commit: commit.to_string(),
+            source,
+        };
+        let read_error = |source| GitError::Read {
+            commit: commit.to_string(),
+            path: IGNORE_FILE.to_owned(),
+            source,
+        };
+        if entry.kind() != Some(ObjectType::Blob) || entry.filemode_raw() == 0o120_000 {
+            return Err(ignore_error(IgnoreError::Link));
+        }
+        let database = self.repository.odb().map_err(read_error)?;
+        let (size, _) = database.read_header(entry.id()).map_err(read_error)?;
+        if size > IGNORE_BYTES_MAX {
+            return Err(ignore_error(IgnoreError::TooLarge));
+        }
+        let blob = self.repository.find_blob(entry.id()).map_err(read_error)?;
+        Ignored::read(blob.content()).map_err(ignore_error)
     }
 
     fn read_folder(
         &self,
         commit: &CommitId,
         folder: &git2::Tree<'_>,
+        ignored: &Ignored,
         prefix: &str,
         depth: usize,
         tree: &mut SourceTree,
@@ -397,6 +429,13 @@ impl Database {
                 path: path.clone(),
                 source,
             };
+            let is_ignored = match entry.filemode_raw() {
+                0o040_000 => ignored.directory(&path),
+                _ => ignored.file(&path),
+            };
+            if is_ignored {
+                continue;
+            }
             match entry.filemode_raw() {
                 0o120_000 => {
                     tree.refuse(path, Refusal::SymbolicLink).map_err(budget_error)?;
@@ -407,7 +446,7 @@ impl Database {
                 _ if name.starts_with('.') => {}
                 0o040_000 => {
                     let below = self.repository.find_tree(entry.id()).map_err(read_error)?;
-                    self.read_folder(commit, &below, &format!("{path}/"), depth + 1, tree)?;
+                    self.read_folder(commit, &below, ignored, &format!("{path}/"), depth + 1, tree)?;
                 }
                 _ if !is_fleet_file(name) => {}
                 _ => {
@@ -530,6 +569,31 @@ mod tests {
         let tree = database.read(&commits[0], "").unwrap();
         assert_eq!(tree.whole_files().len(), 1);
         assert_eq!(tree.findings().iter().count(), 2);
+    }
+
+    #[test]
+    fn what_the_ignore_file_of_the_commit_names_is_not_read() {
+        let (folder, commits) = repository(&[
+            &[
+                ("fleet/.fleetignore", FILE, "old/\n*.draft.yaml\nlink.yaml\n"),
+                ("fleet/a.yaml", FILE, "a: 1"),
+                ("fleet/old/b.yaml", FILE, "b: 1"),
+                ("fleet/c.draft.yaml", FILE, "c: 1"),
+                ("fleet/link.yaml", 0o120_000, "/etc/passwd"),
+            ],
+            &[
+                ("fleet/.fleetignore", 0o120_000, "/etc/passwd"),
+                ("fleet/a.yaml", FILE, "a: 1"),
+            ],
+        ]);
+        let database = Database::open_existing(folder.path()).unwrap();
+        let tree = database.read(&commits[0], "fleet").unwrap();
+        assert_eq!(tree.whole_files().len(), 1);
+        assert!(tree.findings().is_empty());
+        assert!(matches!(
+            database.read(&commits[1], "fleet"),
+            Err(GitError::Ignore { .. })
+        ));
     }
 
     #[test]

@@ -9,10 +9,12 @@
 mod cache;
 mod directory;
 pub mod git;
+mod ignored;
 mod watch;
 
 pub use cache::Cache;
 pub use directory::{directory, stdin};
+pub use ignored::IgnoreError;
 pub use watch::{Watch, watch};
 
 use std::io;
@@ -39,6 +41,8 @@ pub enum LoadError {
     NeitherFileNorDirectory { path: PathBuf },
     #[error("cannot read standard input")]
     ReadStdin { source: io::Error },
+    #[error("cannot tell which files are ignored in `{}`", path.display())]
+    Ignore { path: PathBuf, source: IgnoreError },
     #[error("the fleet is too large")]
     TooLarge { source: BudgetExceeded },
     #[error("directories are nested too deep in `{}`", path.display())]
@@ -59,7 +63,7 @@ fn is_fleet_file(name: &str) -> bool {
     let ending = name
         .rsplit_once('.')
         .map(|(_, ending)| ending.to_ascii_lowercase());
-    ending.is_some_and(|ending| ["yaml", "yml", "json"].contains(&ending.as_str()))
+    ending.is_some_and(|ending| ["yaml", "yml", "json", "csv"].contains(&ending.as_str()))
 }
 
 /// Says whether a file or directory is hidden (`.git`, `.github`). Those hold no part of a fleet.

@@ -1,4 +1,4 @@
-//! YAML and JSON, read strictly and with the place of every key and value.
+//! YAML, JSON and CSV, read strictly and with the place of every key, value and cell.
 //!
 //! [`SourceTree`] -> [`Document`]s and [`Findings`].
 //!
@@ -13,13 +13,18 @@
 mod events;
 pub mod limits;
 mod node;
+mod reference;
 mod resolve;
 mod scalar;
 mod syntax;
+mod table;
 #[cfg(test)]
 mod tests;
 
 pub use node::{Data, Entry, Node, Place};
+pub use reference::{BrokenReference, Piece, Reference, pieces};
+pub use scalar::number;
+pub use table::table;
 
 use crate::diagnostic::{FileId, Findings, SourceFile, SourceTree, Span};
 

@@ -32,6 +32,20 @@ pub(super) enum AmbiguousNumber {
     Prefix,
 }
 
+/// Reads a number that every reader reads alike.
+pub fn number(text: &str) -> Option<Number> {
+    match plain(text) {
+        Scalar::Number(number) => Some(number),
+        Scalar::Null
+        | Scalar::Bool(_)
+        | Scalar::Text
+        | Scalar::AmbiguousWord(_)
+        | Scalar::AmbiguousNumber(_)
+        | Scalar::OutOfRange
+        | Scalar::NotJson => None,
+    }
+}
+
 /// Reads a plain scalar. Never fails.
 pub(super) fn plain(text: &str) -> Scalar {
     match text {

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::metadata::{self, Metadata, Scope};
-use super::{Cluster, schema};
+use super::{Basis, Cluster, Draft, schema};
 use crate::api::cel::{self, Violation};
 use crate::diagnostic::{Code, Finding, Findings, Span, quote};
 use crate::object::pointer;
-use crate::parse::{Document, Node};
+use crate::parse::Node;
 
 /// A cluster that may be right, and what is known of it if it is not.
 pub(super) struct Candidate {
@@ -36,7 +36,8 @@ impl Verdicts {
 }
 
 /// Checks one cluster. The candidate says what is known of it even when it is wrong.
-pub(super) fn check(document: Document, verdicts: &mut Verdicts) -> (Candidate, Findings) {
+pub(super) fn check(draft: Draft, verdicts: &mut Verdicts) -> (Candidate, Findings) {
+    let Draft { document, basis } = draft;
     let root = &document.root;
     let mut own = Findings::new();
     metadata::check_root(&document, &schema::CLUSTER, &mut own);
@@ -58,6 +59,12 @@ pub(super) fn check(document: Document, verdicts: &mut Verdicts) -> (Candidate, 
     } else {
         schema::read(root, &mut own)
     };
+    if basis == Basis::Unknown {
+        // What is wrong only for want of the unknown part is not said: it may not be wrong.
+        let is_certain = |finding: &Finding| !matches!(finding.code, Code::Missing | Code::RuleBroken);
+        own = own.filtered(is_certain);
+    }
+    let spec = spec.filter(|_| basis == Basis::Known);
     let cluster = metadata.zip(spec).map(|(metadata, spec)| {
         let Metadata {
             name,

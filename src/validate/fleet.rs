@@ -37,7 +37,7 @@ fn check_one(document: &Document, findings: &mut Findings) -> Option<Fleet> {
     let root = &document.root;
     let mut own = Findings::new();
     metadata::check_root(document, &schema::FLEET, &mut own);
-    let metadata = metadata::check(document, &schema::FLEET, Scope::FilesOnly, &mut own);
+    let metadata = metadata::check(document, &schema::FLEET, Scope::FilesOnly("Fleet"), &mut own);
     if root.get("spec").is_none_or(Node::is_null) {
         own.push(
             Finding::new(Code::Missing, "`spec` is missing in the Fleet")

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::convert;
 use crate::api::fleet::API_VERSION as FLEET_GROUP;
 use crate::diagnostic::{Code, Finding, Findings, Span, nearest, quote};
 use crate::object::kinds;
@@ -10,26 +11,66 @@ use crate::parse::{Data, Document, Node};
 const CLUSTER_GROUP: &str = "k0smotron.io/v1beta1";
 const CLUSTER: (&str, &str) = (CLUSTER_GROUP, kinds::K0SMOTRON_CLUSTER.kind);
 const FLEET: (&str, &str) = (FLEET_GROUP, "Fleet");
+const DEFAULTS: (&str, &str) = (FLEET_GROUP, "ClusterDefaults");
 /// Live in a cluster, are never applied from fleet files.
 const OTHERS: [(&str, &str); 2] = [
     (CLUSTER_GROUP, kinds::K0SMOTRON_JOIN_TOKEN.kind),
     (FLEET_GROUP, kinds::FLEET_SYNC.kind),
 ];
-/// Belong to a fleet, and would change what it says.
-const NOT_YET: [(&str, &str); 4] = [
-    (FLEET_GROUP, "ClusterDefaults"),
-    (FLEET_GROUP, "ClusterSet"),
-    (FLEET_GROUP, "Removed"),
-    (FLEET_GROUP, "Adopt"),
-];
-/// Kinds of the Go operator k0smotron that describe clusters.
-const FOREIGN: [&str; 2] = ["Cluster", "JoinTokenRequest"];
+const SET: (&str, &str) = (FLEET_GROUP, "ClusterSet");
+const REMOVED: (&str, &str) = (FLEET_GROUP, "Removed");
+const ADOPT: (&str, &str) = (FLEET_GROUP, "Adopt");
+/// Kinds that are read from fleet files.
+const READ: [(&str, &str); 6] = [CLUSTER, FLEET, DEFAULTS, SET, REMOVED, ADOPT];
+/// Kinds of the Go operator k0smotron that describe clusters, and their versions.
+const FOREIGN_CLUSTER: &str = "Cluster";
+const FOREIGN_TOKEN: &str = "JoinTokenRequest";
+const FOREIGN_VERSIONS: [&str; 2] = ["k0smotron.io/v1beta1", "k0smotron.io/v1beta2"];
 
-/// Documents by what they are; all others were reported.
+/// A kind of the Go operator k0smotron.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    Cluster,
+    JoinTokenRequest,
+}
+
+/// Tells whether a document is of a kind of the Go operator k0smotron.
+pub fn foreign(document: &Document) -> Option<Foreign> {
+    let word = |key: &str| document.root.get(key).and_then(Node::text);
+    if !FOREIGN_VERSIONS.contains(&word("apiVersion")?) {
+        return None;
+    }
+    match word("kind")? {
+        FOREIGN_CLUSTER => Some(Foreign::Cluster),
+        FOREIGN_TOKEN => Some(Foreign::JoinTokenRequest),
+        _ => None,
+    }
+}
+
+/// Documents by what they are; those that are wrong were reported.
 #[derive(Default)]
 pub(super) struct Sorted {
     pub fleets: Vec<Document>,
+    pub defaults: Vec<Document>,
+    pub sets: Vec<Document>,
+    pub removed: Vec<Document>,
+    pub adopted: Vec<Document>,
     pub clusters: Vec<Document>,
+    /// Documents that mean something only if a set names their file.
+    pub loose: Vec<Loose>,
+}
+
+/// A document of no kind of ours.
+pub(super) struct Loose {
+    pub document: Document,
+    reason: Reason,
+}
+
+enum Reason {
+    /// An empty kind is a document that is no Kubernetes object.
+    LeftAlone { kind: String, place: Span },
+    /// Looks like an object, and cannot be told apart from a cluster.
+    Nameless(Finding),
 }
 
 /// The first document of a kind that is left alone, and how many there are.
@@ -41,18 +82,34 @@ struct LeftAlone {
 /// Sorts documents by kind, keeping their order.
 pub(super) fn sort(documents: Vec<Document>, findings: &mut Findings) -> Sorted {
     let mut sorted = Sorted::default();
-    let mut left_alone: BTreeMap<String, LeftAlone> = BTreeMap::new();
     for document in documents {
         match class(&document) {
             Class::Cluster => sorted.clusters.push(document),
+            Class::Foreign => sorted.clusters.push(convert::cluster(document, findings)),
             Class::Fleet => sorted.fleets.push(document),
-            Class::LeftAlone { kind, place } => {
+            Class::Defaults => sorted.defaults.push(document),
+            Class::Set => sorted.sets.push(document),
+            Class::Removed => sorted.removed.push(document),
+            Class::Adopt => sorted.adopted.push(document),
+            Class::Loose(reason) => sorted.loose.push(Loose { document, reason }),
+            Class::Wrong(finding) => findings.push(finding),
+        }
+    }
+    sorted
+}
+
+/// Reports documents that nobody names.
+pub(super) fn report(loose: Vec<Loose>, findings: &mut Findings) {
+    let mut left_alone: BTreeMap<String, LeftAlone> = BTreeMap::new();
+    for Loose { document: _, reason } in loose {
+        match reason {
+            Reason::LeftAlone { kind, place } => {
                 left_alone
                     .entry(kind)
                     .or_insert(LeftAlone { place, count: 0 })
                     .count += 1;
             }
-            Class::Wrong(finding) => findings.push(finding),
+            Reason::Nameless(finding) => findings.push(finding),
         }
     }
     for (kind, LeftAlone { place, count }) in left_alone {
@@ -68,17 +125,18 @@ pub(super) fn sort(documents: Vec<Document>, findings: &mut Findings) -> Sorted 
                 .hint("only objects of kind `K0smotronCluster` are applied"),
         );
     }
-    sorted
 }
 
 enum Class {
     Cluster,
+    /// A cluster of the Go operator k0smotron.
+    Foreign,
     Fleet,
-    /// An empty kind is a document that is no Kubernetes object.
-    LeftAlone {
-        kind: String,
-        place: Span,
-    },
+    Defaults,
+    Set,
+    Removed,
+    Adopt,
+    Loose(Reason),
     Wrong(Finding),
 }
 
@@ -104,36 +162,31 @@ fn class(document: &Document) -> Class {
     match (api_version, kind) {
         CLUSTER => Class::Cluster,
         FLEET => Class::Fleet,
-        pair if OTHERS.contains(&pair) => Class::LeftAlone {
+        DEFAULTS => Class::Defaults,
+        SET => Class::Set,
+        REMOVED => Class::Removed,
+        ADOPT => Class::Adopt,
+        pair if OTHERS.contains(&pair) => Class::Loose(Reason::LeftAlone {
             kind: kind.to_owned(),
             place,
-        },
-        pair if NOT_YET.contains(&pair) => Class::Wrong(
-            Finding::new(
-                Code::NotSupportedYet,
-                format!("kind `{kind}` is not supported yet"),
-            )
-            .primary(place, "would change what the fleet is")
-            .hint("this version reads `Fleet` and `K0smotronCluster`"),
-        ),
-        _ if group == "k0smotron.io" && FOREIGN.contains(&kind) => Class::Wrong(
-            Finding::new(
-                Code::NotSupportedYet,
-                format!("kind `{kind}` of k0smotron is not converted yet"),
-            )
-            .primary(place, "")
-            .hint(format!("write it as `kind: {}` of `{}`", CLUSTER.1, CLUSTER.0)),
-        ),
+        }),
+        _ if FOREIGN_VERSIONS.contains(&api_version) && kind == FOREIGN_CLUSTER => Class::Foreign,
+        _ if FOREIGN_VERSIONS.contains(&api_version) && kind == FOREIGN_TOKEN => {
+            Class::Loose(Reason::LeftAlone {
+                kind: kind.to_owned(),
+                place,
+            })
+        }
         ("v1", "List") if holds_ours(root) => Class::Wrong(
             Finding::new(Code::NotSupportedYet, "a List of clusters is not read")
                 .primary(place, "")
                 .hint("write each item as a document of its own, with `---` between"),
         ),
         _ if is_ours(group) || kind == CLUSTER.1 => Class::Wrong(unknown(root, api_version, kind)),
-        _ => Class::LeftAlone {
+        _ => Class::Loose(Reason::LeftAlone {
             kind: kind.to_owned(),
             place,
-        },
+        }),
     }
 }
 
@@ -162,10 +215,10 @@ fn without_kind(document: &Document) -> Class {
         .iter()
         .any(|entry| is_near(&entry.key, &["apiVersion", "kind", "metadata", "spec"]));
     if !looks_like_object || root.entry("sops").is_some() {
-        return Class::LeftAlone {
+        return Class::Loose(Reason::LeftAlone {
             kind: String::new(),
             place: document.beginning(),
-        };
+        });
     }
     let has_kind = root.get("kind").is_some_and(|kind| kind.text().is_some());
     let (missing, right) = if has_kind {
@@ -175,13 +228,13 @@ fn without_kind(document: &Document) -> Class {
     };
     let finding = Finding::new(Code::NoKind, format!("the document has no `{missing}`"));
     if let Some(entry) = root.entry(missing) {
-        return Class::Wrong(
+        return Class::Loose(Reason::Nameless(
             finding
                 .primary(entry.value.span, "not a word")
                 .hint(format!("write `{missing}: {right}`")),
-        );
+        ));
     }
-    Class::Wrong(
+    Class::Loose(Reason::Nameless(
         match root
             .entries()
             .iter()
@@ -194,16 +247,12 @@ fn without_kind(document: &Document) -> Class {
                 .primary(document.beginning(), "in this document")
                 .hint(format!("a cluster has `{missing}: {right}`")),
         },
-    )
+    ))
 }
 
 /// A kind or version of our groups that does not exist.
 fn unknown(root: &Node, api_version: &str, kind: &str) -> Finding {
-    let known: Vec<_> = [CLUSTER, FLEET]
-        .into_iter()
-        .chain(OTHERS)
-        .chain(NOT_YET)
-        .collect();
+    let known: Vec<_> = READ.into_iter().chain(OTHERS).collect();
     let place = |key: &str| root.get(key).map_or(root.span, |value| value.span);
     if let Some((right, _)) = known.iter().find(|(_, known)| *known == kind) {
         let message = format!("there is no kind `{kind}` in {}", quote(api_version));

@@ -22,14 +22,14 @@ pub(super) struct Metadata {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     Namespaced,
-    /// Never sent to a server; has no namespace.
-    FilesOnly,
+    /// Never sent to a server; has no namespace. Holds the kind.
+    FilesOnly(&'static str),
 }
 
 const ROOT_FIELDS: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
 const FIELDS: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 /// Written by the server or by controllers.
-const NOT_FOR_FILES: [&str; 11] = [
+pub(super) const NOT_FOR_FILES: [&str; 11] = [
     "creationTimestamp",
     "deletionGracePeriodSeconds",
     "deletionTimestamp",
@@ -47,6 +47,11 @@ const NAMESPACE_MAX: usize = 63;
 
 /// Checks the keys of the document itself. Null is unset, here as everywhere.
 pub(super) fn check_root(document: &Document, schema: &Schema, findings: &mut Findings) {
+    check_fields(document, schema, &ROOT_FIELDS, findings);
+}
+
+/// Checks that the document has no other keys than these.
+pub(super) fn check_fields(document: &Document, schema: &Schema, fields: &[&str], findings: &mut Findings) {
     for entry in document
         .root
         .entries()
@@ -55,17 +60,17 @@ pub(super) fn check_root(document: &Document, schema: &Schema, findings: &mut Fi
     {
         if entry.key == "status" {
             findings.push(not_for_files(entry, "status"));
-        } else if !ROOT_FIELDS.contains(&entry.key.as_str()) {
+        } else if !fields.contains(&entry.key.as_str()) {
             findings.push(
                 Finding::new(Code::UnknownField, format!("unknown field {}", quote(&entry.key)))
                     .primary(entry.key_span, "not a field of the document")
-                    .hints(schema.suggestion(&entry.key, ROOT_FIELDS)),
+                    .hints(schema.suggestion(&entry.key, fields.iter().copied())),
             );
         }
     }
 }
 
-fn not_for_files(entry: &Entry, path: &str) -> Finding {
+pub(super) fn not_for_files(entry: &Entry, path: &str) -> Finding {
     Finding::new(Code::NotForFiles, format!("`{path}` is not set by files"))
         .primary(entry.key_span, "written by the server or the operator")
         .hint("remove it")
@@ -107,10 +112,8 @@ pub(super) fn check(
     }
     let name = text(root, "/metadata/name", findings);
     let namespace = text(root, "/metadata/namespace", findings);
-    let labels = words(root, "/metadata/labels", findings);
-    let annotations = words(root, "/metadata/annotations", findings);
-    check_labels(root, &labels, findings);
-    check_annotations(root, &annotations, findings);
+    let labels = labels(root, "/metadata/labels", findings);
+    let annotations = annotations(root, "/metadata/annotations", findings);
     let is_unset = |key: &str| metadata.value.get(key).is_none_or(Node::is_null);
     if is_unset("name") {
         findings.push(
@@ -121,15 +124,16 @@ pub(super) fn check(
     }
     let (what, name_max) = match scope {
         Scope::Namespaced => ("cluster name", CLUSTER_NAME_MAX),
-        Scope::FilesOnly => ("fleet name", NAMESPACE_MAX),
+        Scope::FilesOnly("Fleet") => ("fleet name", NAMESPACE_MAX),
+        Scope::FilesOnly(_) => ("name", NAMESPACE_MAX),
     };
     if let Some(name) = &name {
         check_label_name(root, "/metadata/name", name, what, name_max, findings);
     }
     match (scope, &namespace) {
-        (Scope::FilesOnly, None) => {}
-        (Scope::FilesOnly, Some(_)) => findings.push(
-            Finding::new(Code::NotForFiles, "a Fleet has no namespace")
+        (Scope::FilesOnly(_), None) => {}
+        (Scope::FilesOnly(kind), Some(_)) => findings.push(
+            Finding::new(Code::NotForFiles, format!("a {kind} has no namespace"))
                 .primary(root.nearest_place("/metadata/namespace").name(), "")
                 .hint("remove it; each cluster says its own"),
         ),
@@ -252,9 +256,11 @@ fn similar_name(name: &str, length_max: usize) -> Option<String> {
     (name.is_ascii() && !similar.is_empty()).then(|| similar.to_owned())
 }
 
-fn check_labels(root: &Node, labels: &BTreeMap<String, String>, findings: &mut Findings) {
-    for (key, value) in labels {
-        let place = root.nearest_place(&pointer::push("/metadata/labels", key));
+/// Reads and checks labels.
+pub(super) fn labels(root: &Node, pointer: &str, findings: &mut Findings) -> BTreeMap<String, String> {
+    let labels = words(root, pointer, findings);
+    for (key, value) in &labels {
+        let place = root.nearest_place(&pointer::push(pointer, key));
         check_key(place.name(), key, "label", findings);
         if !value.is_empty() && !is_name(value, 63) {
             findings.push(
@@ -267,11 +273,14 @@ fn check_labels(root: &Node, labels: &BTreeMap<String, String>, findings: &mut F
             );
         }
     }
+    labels
 }
 
-fn check_annotations(root: &Node, annotations: &BTreeMap<String, String>, findings: &mut Findings) {
-    for (key, value) in annotations {
-        let place = root.nearest_place(&pointer::push("/metadata/annotations", key));
+/// Reads and checks annotations.
+pub(super) fn annotations(root: &Node, pointer: &str, findings: &mut Findings) -> BTreeMap<String, String> {
+    let annotations = words(root, pointer, findings);
+    for (key, value) in &annotations {
+        let place = root.nearest_place(&pointer::push(pointer, key));
         check_key(place.name(), key, "annotation", findings);
         if key == PROTECT && value != "true" && value != "false" {
             findings.push(
@@ -284,6 +293,7 @@ fn check_annotations(root: &Node, annotations: &BTreeMap<String, String>, findin
             );
         }
     }
+    annotations
 }
 
 fn check_key(place: Span, key: &str, what: &str, findings: &mut Findings) {

@@ -1,23 +1,37 @@
 //! From documents to a fleet whose every cluster can be sent: schema, rules, names, and what several clusters may not
 //! share.
 //!
-//! [`Document`]s -> [`FleetFiles`] and [`Findings`].
+//! [`Document`]s -> [`Parts`]; and, once each cluster has what it inherits, [`Draft`]s -> [`Checked`]. [`Findings`]
+//! from both.
 //!
 //! **Invariant:** pure. Every problem is found, not the first; what has an error finding is not in the result, and
 //! what has none is. After this room nobody checks a cluster again.
+//!
+//! **Invariant:** a cluster of which a part cannot be known (its defaults cannot be read) is never in the result:
+//! without that part it would be another cluster.
 //!
 //! **Invariant:** nothing that could be a cluster is passed over in silence. Kinds of our groups are read or are an
 //! error; all others are named in a warning.
 
 mod across;
 mod cluster;
+mod convert;
+mod defaults;
 mod fleet;
 mod kind;
 mod metadata;
+mod records;
 mod schema;
+mod set;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
+
+pub use self::convert::{cluster as convert_cluster, join_token as convert_join_token};
+pub use self::defaults::Defaults;
+pub use self::kind::{Foreign, foreign};
+pub use self::records::{Adoption, Removal};
+pub use self::set::{ClusterSet, Rows, Written};
 
 use self::cluster::{Candidate, Verdicts};
 use crate::api::ClusterSpec;
@@ -28,20 +42,72 @@ use crate::parse::Document;
 /// Fewest clusters that are worth a thread.
 const SHARE_MIN: usize = 64;
 
-/// Everything a directory says, as far as it is right.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FleetFiles {
+/// Everything a directory says, by kind; what has errors is left out.
+#[derive(Default)]
+pub struct Parts {
     /// `None` when there is no document of kind Fleet, and when it has errors; see [`Self::is_fleet_broken`].
     pub fleet: Option<Fleet>,
     /// A Fleet is there and cannot be used. What it guards must not be decided without it.
     pub is_fleet_broken: bool,
-    /// In the order of files and documents; unique by namespace and name.
+    pub defaults: Vec<Defaults>,
+    pub sets: Vec<ClusterSet>,
+    pub removed: Vec<Removal>,
+    pub adopted: Vec<Adoption>,
+    /// Clusters as they are written, not yet checked, in the order of files and documents.
+    pub clusters: Vec<Document>,
+    /// Documents of no kind of ours. Rows, if a set names their file.
+    pub loose: LooseDocuments,
+}
+
+/// Documents of no kind of ours.
+#[derive(Default)]
+pub struct LooseDocuments(Vec<kind::Loose>);
+
+impl LooseDocuments {
+    /// Takes out the documents of files that are named, and reports all others.
+    pub fn claim(self, is_named: impl Fn(FileId) -> bool) -> (BTreeMap<FileId, Vec<Document>>, Findings) {
+        let mut findings = Findings::new();
+        let mut claimed: BTreeMap<FileId, Vec<Document>> = BTreeMap::new();
+        let (named, others): (Vec<_>, Vec<_>) = self
+            .0
+            .into_iter()
+            .partition(|loose| is_named(loose.document.file));
+        for loose in named {
+            claimed
+                .entry(loose.document.file)
+                .or_default()
+                .push(loose.document);
+        }
+        kind::report(others, &mut findings);
+        (claimed, findings)
+    }
+}
+
+/// A cluster with all it inherits, not yet checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    pub document: Document,
+    pub basis: Basis,
+}
+
+/// Whether all that a cluster is made of is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    Known,
+    /// A file that holds a part of it is broken, as a finding says.
+    Unknown,
+}
+
+/// The clusters that are right, and those that are not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checked {
+    /// In the order of the drafts; unique by namespace and name.
     pub clusters: Vec<Cluster>,
     /// Namespace and name of clusters that the files name and that have errors. They are not absent.
     pub rejected: BTreeSet<(String, String)>,
 }
 
-/// A cluster as written, checked.
+/// A cluster, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     pub namespace: String,
@@ -54,39 +120,51 @@ pub struct Cluster {
     pub document: Document,
 }
 
-/// Checks all documents of a fleet, by themselves and together.
-pub fn files(documents: Vec<Document>) -> (FleetFiles, Findings) {
+/// Sorts the documents of a fleet, and checks all that are not clusters.
+pub fn parts(documents: Vec<Document>) -> (Parts, Findings) {
     let mut findings = Findings::new();
     let sorted = kind::sort(documents, &mut findings);
     let (fleet, is_fleet_broken) = fleet::check(&sorted.fleets, &mut findings);
-    let mut candidates = Vec::with_capacity(sorted.clusters.len());
-    for (candidate, problems) in in_parallel(sorted.clusters) {
+    let defaults = defaults::check(&sorted.defaults, !sorted.fleets.is_empty(), &mut findings);
+    let sets = set::check(&sorted.sets, &mut findings);
+    let removed = records::removed(&sorted.removed, &mut findings);
+    let adopted = records::adopted(&sorted.adopted, &mut findings);
+    let parts = Parts {
+        fleet,
+        is_fleet_broken,
+        defaults,
+        sets,
+        removed,
+        adopted,
+        clusters: sorted.clusters,
+        loose: LooseDocuments(sorted.loose),
+    };
+    (parts, findings)
+}
+
+/// Checks the clusters of a fleet, by themselves and together.
+pub fn clusters(drafts: Vec<Draft>, fleet: Option<&Fleet>) -> (Checked, Findings) {
+    let mut findings = Findings::new();
+    let mut candidates = Vec::with_capacity(drafts.len());
+    for (candidate, problems) in in_parallel(drafts) {
         candidates.push(candidate);
         findings.extend(problems);
     }
-    let (clusters, rejected) = across::check(candidates, fleet.as_ref(), &mut findings);
-    (
-        FleetFiles {
-            fleet,
-            is_fleet_broken,
-            clusters,
-            rejected,
-        },
-        findings,
-    )
+    let (clusters, rejected) = across::check(candidates, fleet, &mut findings);
+    (Checked { clusters, rejected }, findings)
 }
 
 /// Checks clusters on all processors, in their order. The rules of the kind take long enough that the check of
 /// thousands of clusters would be waited for.
-fn in_parallel(documents: Vec<Document>) -> Vec<(Candidate, Findings)> {
+fn in_parallel(drafts: Vec<Draft>) -> Vec<(Candidate, Findings)> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let length = documents.len().div_ceil(processors).max(SHARE_MIN);
-    let mut documents = documents.into_iter();
+    let length = drafts.len().div_ceil(processors).max(SHARE_MIN);
+    let mut drafts = drafts.into_iter();
     let shares = std::iter::from_fn(|| {
-        let share: Vec<Document> = documents.by_ref().take(length).collect();
+        let share: Vec<Draft> = drafts.by_ref().take(length).collect();
         (!share.is_empty()).then_some(share)
     });
-    let mut shares: Vec<Vec<Document>> = shares.collect();
+    let mut shares: Vec<Vec<Draft>> = shares.collect();
     if shares.len() <= 1 {
         return check_share(shares.pop().unwrap_or_default());
     }
@@ -102,10 +180,10 @@ fn in_parallel(documents: Vec<Document>) -> Vec<(Candidate, Findings)> {
     })
 }
 
-fn check_share(documents: Vec<Document>) -> Vec<(Candidate, Findings)> {
+fn check_share(drafts: Vec<Draft>) -> Vec<(Candidate, Findings)> {
     let mut verdicts = Verdicts::default();
-    documents
+    drafts
         .into_iter()
-        .map(|document| cluster::check(document, &mut verdicts))
+        .map(|draft| cluster::check(draft, &mut verdicts))
         .collect()
 }

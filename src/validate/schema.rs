@@ -7,7 +7,7 @@ use jsonschema::error::ValidationErrorKind;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::api::{crd, fleet};
+use crate::api::{crd, fleet, fleet_files};
 use crate::diagnostic::{Code, Finding, Findings, nearest, quote};
 use crate::object::pointer;
 use crate::parse::{Data, Node, Place};
@@ -31,6 +31,32 @@ pub(super) static FLEET: Schema = Schema {
     validator: LazyLock::new(|| compile(&FLEET.schema)),
 };
 
+/// A part of a cluster's spec, as defaults hold it.
+pub(super) static CLUSTER_PART: Schema = Schema {
+    schema: LazyLock::new(fleet_files::spec_part_schema),
+    validator: LazyLock::new(|| compile(&CLUSTER_PART.schema)),
+};
+
+pub(super) static SET: Schema = Schema {
+    schema: LazyLock::new(fleet_files::set_schema),
+    validator: LazyLock::new(|| compile(&SET.schema)),
+};
+
+pub(super) static REMOVED: Schema = Schema {
+    schema: LazyLock::new(fleet_files::removed_schema),
+    validator: LazyLock::new(|| compile(&REMOVED.schema)),
+};
+
+pub(super) static ADOPT: Schema = Schema {
+    schema: LazyLock::new(fleet_files::adopt_schema),
+    validator: LazyLock::new(|| compile(&ADOPT.schema)),
+};
+
+pub(super) static SELECTOR: Schema = Schema {
+    schema: LazyLock::new(fleet_files::selector_schema),
+    validator: LazyLock::new(|| compile(&SELECTOR.schema)),
+};
+
 fn compile(schema: &Value) -> Validator {
     jsonschema::validator_for(schema)
         .expect("our own schemas are valid, as every test that reads a file shows")
@@ -38,17 +64,25 @@ fn compile(schema: &Value) -> Validator {
 
 /// Reads the spec as its type, after the schema found nothing. What only the type knows is a finding.
 pub(super) fn read<T: DeserializeOwned>(root: &Node, findings: &mut Findings) -> Option<T> {
-    let spec = root
-        .get("spec")
-        .filter(|spec| !spec.is_null())
+    read_field(root, "spec", findings)
+}
+
+/// Reads one field of a document as its type, as [`read`] does.
+pub(super) fn read_field<T: DeserializeOwned>(
+    root: &Node,
+    field: &str,
+    findings: &mut Findings,
+) -> Option<T> {
+    let value = root
+        .get(field)
+        .filter(|value| !value.is_null())
         .map_or_else(|| json!({}), Node::to_json);
-    match serde_json::from_value(spec) {
-        Ok(spec) => Some(spec),
+    match serde_json::from_value(value) {
+        Ok(value) => Some(value),
         Err(error) => {
-            let message = format!("`spec` cannot be read: {error}");
-            findings.push(
-                Finding::new(Code::NotReadable, message).primary(root.nearest_place("/spec").name(), ""),
-            );
+            let message = format!("`{field}` cannot be read: {error}");
+            let place = root.nearest_place(&pointer::push("", field));
+            findings.push(Finding::new(Code::NotReadable, message).primary(place.name(), ""));
             None
         }
     }
@@ -57,10 +91,17 @@ pub(super) fn read<T: DeserializeOwned>(root: &Node, findings: &mut Findings) ->
 impl Schema {
     /// Checks `spec`. Findings point at keys and values of the document.
     pub fn check(&self, root: &Node, findings: &mut Findings) {
-        let Some(spec) = root.get("spec") else { return };
-        let value = spec.to_json();
+        self.check_field(root, "spec", findings);
+    }
+
+    /// Checks one field of the document, as [`Self::check`] does for `spec`. Null is unset.
+    pub fn check_field(&self, root: &Node, field: &str, findings: &mut Findings) {
+        let Some(value) = root.get(field).filter(|value| !value.is_null()) else {
+            return;
+        };
+        let value = value.to_json();
         for error in self.validator.iter_errors(&value).take(FINDINGS_MAX) {
-            let pointer = format!("/spec{}", error.instance_path());
+            let pointer = format!("/{field}{}", error.instance_path());
             let rule = error.schema_path().as_str();
             let parent = rule.rsplit_once('/').map_or("", |(parent, _)| parent);
             let [rule, parent] = [rule, parent].map(|at| self.schema.pointer(at).unwrap_or(&Value::Null));
@@ -157,8 +198,9 @@ impl Schema {
             )
             .hints(self.suggestion(key, known));
         match mapping.key {
-            Some(span) => finding.context(span, "in this mapping"),
-            None => finding,
+            // What was inherited stands in another file, under another mapping.
+            Some(span) if span.file == place.file => finding.context(span, "in this mapping"),
+            Some(_) | None => finding,
         }
     }
 
@@ -172,6 +214,10 @@ impl Schema {
         places_of(&self.schema, "spec", key, &mut places);
         if let [place] = places.as_slice() {
             return Some(format!("`{key}` is a field of `{place}`"));
+        }
+        let is_cluster = self.schema.pointer("/properties/k0sConfig").is_some();
+        if let Some(path) = super::convert::renamed(key).filter(|_| is_cluster) {
+            return Some(format!("`{key}` was renamed to `{path}`"));
         }
         let is_short = !known.is_empty() && known.len() <= 8;
         is_short.then(|| format!("its fields are {}", quoted(&known).join(", ")))

@@ -3,12 +3,14 @@
 pub mod apply;
 pub mod completion;
 pub mod controller;
+pub mod convert;
 pub mod crds;
 pub mod explain;
 pub mod init;
 pub mod install;
 pub mod plan;
 pub mod render;
+pub mod schema;
 pub mod status;
 pub mod validate;
 pub mod version;

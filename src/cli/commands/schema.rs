@@ -1,0 +1,43 @@
+//! `schema`: prints the JSON Schemas of fleet files.
+
+use clap::Args;
+
+use crate::api::file_schemas;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::ui::Ui;
+use crate::diagnostic::{nearest, quote};
+
+/// Print the JSON Schema of a kind of fleet files, for editors; without a kind, list the kinds
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Kind, for example ClusterSet
+    #[arg(value_name = "KIND")]
+    kind: Option<String>,
+}
+
+pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
+    let Some(kind) = &arguments.kind else {
+        let list: String = file_schemas::NAMES
+            .iter()
+            .map(|(kind, _)| format!("{kind}\n"))
+            .collect();
+        ui.answer(&list)?;
+        return Ok(Exit::Success);
+    };
+    let kinds = file_schemas::NAMES.map(|(kind, _)| kind);
+    let known = kinds.into_iter().find(|known| known.eq_ignore_ascii_case(kind));
+    match known.and_then(file_schemas::text) {
+        Some(text) => {
+            ui.answer(&text)?;
+            Ok(Exit::Success)
+        }
+        None => {
+            let hint = match nearest(kind, kinds) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`k0smotron-fleet schema` lists the kinds".to_owned(),
+            };
+            Err(CliError::failed(format!("there is no schema of {}", quote(kind))).hint(hint))
+        }
+    }
+}
