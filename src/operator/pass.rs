@@ -153,7 +153,12 @@ fn take_volumes_back(key: &ObjectId, uid: &str, observed: &Observed, plan: &mut 
 
 /// Reads a cluster. Of one that cannot be read there is at least its metadata, and who must do what.
 fn decode(object: &Object) -> (K0smotronCluster, Result<(), Stalled>) {
-    let error = match serde_json::from_value(object.0.clone()) {
+    let mut value = object.0.clone();
+    if let Some(fields) = value.as_object_mut() {
+        // The server fills in an empty spec; an object from before that default has none.
+        fields.entry("spec").or_insert_with(|| serde_json::json!({}));
+    }
+    let error = match serde_json::from_value(value) {
         Ok(cluster) => return (cluster, Ok(())),
         Err(error) => error,
     };

@@ -167,7 +167,7 @@ async fn a_fleet_is_planned_applied_and_then_there_is_nothing_to_do() {
     --- stdout
     Fleet acme hub SERVER (HUB)
       ~ NS/paris  safe
-          at             clusters/paris.yaml:1:1
+          at             clusters/paris.yaml:7:3
           spec.replicas  1 -> 3
       = 1 unchanged
     Plan: 0 to create, 1 to change (1 safe), 0 to DELETE
