@@ -1,6 +1,6 @@
 //! The whole way from files and a hub to an outcome, for the command line and the sync alike.
 //!
-//! [`Reading`] and a [`Client`] -> [`Live`] -> [`Plan`]; [`ApprovedPlan`] -> parent changed, plan executed -> [`Outcome`].
+//! `Reading` and a `Client` -> `Live` -> `Plan`; `ApprovedPlan` -> parent changed, plan executed -> `Outcome`.
 //!
 //! **Invariants:** nothing is written before a plan is approved. On a hub that does not know the fleet nothing is
 //! written at all, unless the caller says that this is the first time. Before the first write of a run the parent of

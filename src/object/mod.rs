@@ -3,7 +3,7 @@
 //! JSON from files or a server -> [`Object`], [`ObjectSet`], [`Observed`].
 //!
 //! **Invariant:** pure, and ordered wherever an order can be seen. Secret bytes never enter an [`Object`] that is
-//! observed: see [`redact`].
+//! observed: they are left out where it is read.
 
 mod cache;
 mod compare;

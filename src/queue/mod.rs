@@ -1,4 +1,4 @@
-//! The work queue of both shells: [`Schedule`] with a clock, shared by watches that ask and workers that take.
+//! The work queue of both shells: `Schedule` with a clock, shared by watches that ask and workers that take.
 //!
 //! Keys that are asked for -> keys whose turn it is.
 //!
