@@ -62,7 +62,10 @@ pub(super) fn plan(
 /// One guard after the other, those that protect one cluster first.
 fn obstacle(live: &Object, input: &FleetInput<'_>, policy: &FleetPolicy) -> Option<(HeldReason, String)> {
     if live.annotation(labels::PROTECT) == Some("true") {
-        let why = "it left the files and is protected; `unprotect` it to let it go".to_owned();
+        let why = format!(
+            "it left the files and is protected; remove its annotation `{}` to let it go",
+            labels::PROTECT
+        );
         return Some((HeldReason::Protected, why));
     }
     if let Some(why) = frozen(live, &Object::default()) {

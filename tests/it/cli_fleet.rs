@@ -235,8 +235,8 @@ async fn what_leaves_the_files_is_held_and_goes_only_with_prune_within_the_budge
     --- stdout
     Fleet acme hub SERVER (HUB)
       ! NS/madrid  protected
-          why            it left the files and is protected; `unprotect` it to let
-                         it go
+          why            it left the files and is protected; remove its annotation
+                         `fleet.k0smotron.io/protect` to let it go
       ! NS/paris   held
           why            it left the files and is kept: deletions are off; pass
                          `--prune` once, or set `deletions` of the Fleet
@@ -252,8 +252,8 @@ async fn what_leaves_the_files_is_held_and_goes_only_with_prune_within_the_budge
     --- stdout
     Fleet acme hub SERVER (HUB)
       ! NS/madrid  protected
-          why            it left the files and is protected; `unprotect` it to let
-                         it go
+          why            it left the files and is protected; remove its annotation
+                         `fleet.k0smotron.io/protect` to let it go
       = 2 unchanged
       - NS/paris   DELETE  disruptive
           why            it left the files; it was in clusters/paris.yaml
