@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::additions;
 use super::answer::{Answer, Answers, Desired};
 use super::config_map::{ENDPOINT_KEY, K0S_KEY, TELEMETRY_KEY, k0s_digest};
 use super::parts::{Pods, object, plain};
@@ -168,6 +169,14 @@ fn controller(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
             {"name": "pki", "mountPath": PKI},
         ],
     });
+    extend(
+        &mut container["args"],
+        cluster.spec.control_plane_flags.iter().map(|flag| json!(flag)),
+    );
+    extend(
+        &mut container["volumeMounts"],
+        additions::volume_mounts(&cluster.spec),
+    );
     let resources = plain(&cluster.spec.resources);
     if !resources.is_null() && resources != json!({}) {
         container["resources"] = resources;
@@ -199,7 +208,7 @@ fn volumes(cluster: &ResolvedCluster) -> Value {
             json!({"secret": {"name": names::key(&cluster.name, purpose.suffix()), "items": items}})
         })
         .collect();
-    json!([
+    let mut volumes = json!([
         file("config", K0S_KEY, "k0s.yaml"),
         // k0s unpacks its binaries here and runs them.
         {"name": "data", "emptyDir": {}},
@@ -210,5 +219,13 @@ fn volumes(cluster: &ResolvedCluster) -> Value {
         {"name": "run", "emptyDir": {}},
         file("telemetry", TELEMETRY_KEY, "configmap.yaml"),
         {"name": "tmp", "emptyDir": {}},
-    ])
+    ]);
+    extend(&mut volumes, additions::volumes(&cluster.spec));
+    volumes
+}
+
+fn extend(list: &mut Value, more: impl IntoIterator<Item = Value>) {
+    if let Value::Array(items) = list {
+        items.extend(more);
+    }
 }

@@ -7,6 +7,7 @@
 //! What reaches a pod template depends on the spec, the pins and the renderer revision alone, never on labels or
 //! annotations of the cluster, on its uid, or on which release of this program renders it.
 
+mod additions;
 mod answer;
 mod config_map;
 mod control_plane;

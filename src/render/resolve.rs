@@ -5,7 +5,7 @@ use super::exposure::{self, Exposure};
 use super::facts::{Facts, Settings};
 use super::key_plan::Keys;
 use super::resolved::{EtcdPlan, ResolvedCluster};
-use super::{etcd_plan, revisions, supported};
+use super::{additions, etcd_plan, revisions, supported};
 use crate::api::cluster_parts::{KeyAlgorithm, UpdatePolicy};
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, Pins, names};
@@ -109,6 +109,9 @@ fn check(spec: &ClusterSpec, facts: &Facts) -> Result<(), Stalled> {
         );
     }
     if let Some(refusal) = supported::unsupported(spec) {
+        return Err(refusal);
+    }
+    if let Some(refusal) = additions::refusal(spec) {
         return Err(refusal);
     }
     if !facts.unreadable.is_empty() {

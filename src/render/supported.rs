@@ -44,9 +44,9 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         k0s_config,
         certificate_refs,
         pki,
-        manifests,
-        mounts,
-        control_plane_flags,
+        manifests: _,
+        mounts: _,
+        control_plane_flags: _,
         monitoring,
         resources: _,
         node_selector: _,
@@ -149,9 +149,6 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         renew_before: _,
     }) = pki
     {}
-    note(!manifests.is_empty(), "spec.manifests");
-    note(!mounts.is_empty(), "spec.mounts");
-    note(!control_plane_flags.is_empty(), "spec.controlPlaneFlags");
     note(
         monitoring
             .as_ref()
@@ -188,13 +185,13 @@ mod tests {
             "ingress": {"apiHost": "a", "konnectivityHost": "b"},
             "persistence": {"type": "pvc"},
             "storage": {"type": "etcd", "etcd": {"args": {"quota-backend-bytes": "1"}}},
-            "controlPlaneFlags": ["--debug"],
+            "patches": [{"target": {"kind": "Service", "component": "etcd"}, "patch": {"type": "json", "content": "[]"}}],
         });
         assert_eq!(
             refusal(written).as_deref(),
             Some(
                 "not supported yet: spec.ttl, spec.ingress, spec.persistence.type, spec.storage.etcd.args, \
-                 spec.controlPlaneFlags; nothing of this generation is applied until they are removed"
+                 spec.patches; nothing of this generation is applied until they are removed"
             )
         );
     }

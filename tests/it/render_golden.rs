@@ -24,7 +24,8 @@ fn rendered_objects_are_as_reviewed(
         "five-replicas-cluster-ip-with-everything",
         "running-with-held-changes",
         "change-of-service-type",
-        "foreign-and-left-over"
+        "foreign-and-left-over",
+        "flags-manifests-and-mounts"
     )]
     case: &str,
 ) {
@@ -81,6 +82,7 @@ async fn dry_run(servers: &Servers, objects: Vec<Value>) -> Vec<Object> {
 #[rstest]
 #[case("node-port-first-pass")]
 #[case("node-port")]
+#[case("flags-manifests-and-mounts")]
 #[case("three-replicas-load-balancer-without-address")]
 #[case("five-replicas-cluster-ip-with-everything")]
 #[tokio::test]
