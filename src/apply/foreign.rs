@@ -36,17 +36,10 @@ pub(super) fn judge(desired: &Object, live: &Object) -> Found {
 
 /// Names the owner: its controller, the tool that says that it manages it, or who wrote it.
 fn owner(live: &Object) -> String {
-    let owners = live
-        .0
-        .pointer("/metadata/ownerReferences")
-        .and_then(Value::as_array);
-    let controller = owners
-        .into_iter()
-        .flatten()
-        .find(|owner| owner.get("controller") == Some(&Value::Bool(true)));
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-    if let Some((kind, name)) =
-        controller.and_then(|owner| Some((text(owner, "kind")?, text(owner, "name")?)))
+    if let Some((kind, name)) = live
+        .controller()
+        .and_then(|owner| Some((text(owner, "kind")?, text(owner, "name")?)))
     {
         return format!("{kind} {name}");
     }

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::api::cluster_parts::KeyAlgorithm;
 use crate::client::SecretData;
+use crate::object::hex;
 use crate::pki::Issue;
 
 /// Secret key of a certificate, or of the public half of a bare key pair.
@@ -236,10 +237,7 @@ fn signed(certificate: &Certificate, key: &KeyPair, end: Timestamp, issuer: Opti
 }
 
 fn fingerprint(der: &[u8]) -> String {
-    Sha256::digest(der)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(der))
 }
 
 #[cfg(test)]

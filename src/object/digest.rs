@@ -5,8 +5,12 @@ use sha2::{Digest as _, Sha256};
 
 /// Returns the SHA-256 of a value as lower-case hex. Keys are sorted, so equal values have equal digests.
 pub fn digest(value: &Value) -> String {
-    let hash = Sha256::digest(value.to_string().as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(value.to_string().as_bytes()))
+}
+
+/// Returns bytes as lower-case hex, two digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

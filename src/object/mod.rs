@@ -18,7 +18,7 @@ mod value;
 
 pub use cache::{Cache, News};
 pub use compare::{Difference, differences, is_applied_by};
-pub use digest::digest;
+pub use digest::{digest, hex};
 pub use kind::{Kind, kinds};
 pub use observed::{Observed, Unreadable};
 pub use value::{Object, ObjectId, ObjectSet};

@@ -85,14 +85,17 @@ impl Object {
         self.0.get("metadata")?.get("annotations")?.get(key)?.as_str()
     }
 
-    /// Returns the uid of the owner reference with `controller: true`.
-    pub fn controller_uid(&self) -> Option<&str> {
+    /// Returns the owner reference with `controller: true`.
+    pub fn controller(&self) -> Option<&Value> {
         let owners = self.0.get("metadata")?.get("ownerReferences")?.as_array()?;
         owners
             .iter()
-            .find(|owner| owner.get("controller") == Some(&Value::Bool(true)))?
-            .get("uid")?
-            .as_str()
+            .find(|owner| owner.get("controller") == Some(&Value::Bool(true)))
+    }
+
+    /// Returns the uid of [`Object::controller`].
+    pub fn controller_uid(&self) -> Option<&str> {
+        self.controller()?.get("uid")?.as_str()
     }
 }
 

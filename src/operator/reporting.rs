@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::Operator;
@@ -11,7 +11,6 @@ use super::looking::{Look, Subject};
 use super::metrics::Ended;
 use super::pass::{Pass, PassError, Passed};
 use crate::api::cluster_parts::StorageType;
-use crate::api::duration::GoDuration;
 use crate::api::names;
 use crate::hosted::{self, Plane};
 use crate::object::{Object, ObjectId};
@@ -25,8 +24,6 @@ use crate::status::{self, Availability, Input, Wanted};
 const FOREIGN: Duration = Duration::from_secs(60);
 /// A status written right after the objects would say that nothing runs yet, and be replaced at once.
 const DEFERRED: Duration = Duration::from_secs(1);
-/// What a certificate lives when the spec does not say.
-const LEAF_LIFETIME: Duration = Duration::from_secs(8760 * 3600);
 /// Timers end; a certificate that is renewed a year from now is looked at every day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
@@ -144,12 +141,6 @@ impl Operator {
 
 /// Returns what the renderer decided, as far as a status repeats or judges it.
 fn wanted(resolved: &ResolvedCluster) -> Wanted {
-    let pki = resolved.spec.pki.as_ref();
-    let duration = |text: Option<&GoDuration>| text.and_then(GoDuration::to_duration);
-    let lifetime = duration(pki.and_then(|pki| pki.leaf_lifetime.as_ref())).unwrap_or(LEAF_LIFETIME);
-    let renew_before = duration(pki.and_then(|pki| pki.renew_before.as_ref()))
-        .filter(|written| *written < lifetime)
-        .unwrap_or(lifetime / 3);
     Wanted {
         version: resolved.version.to_string(),
         replicas: resolved.replicas,
@@ -159,7 +150,7 @@ fn wanted(resolved: &ResolvedCluster) -> Wanted {
         endpoint: resolved.endpoint.clone(),
         pins: resolved.pins.clone(),
         keys: resolved.keys.keys().copied().collect(),
-        renew_before: SignedDuration::try_from(renew_before).unwrap_or(SignedDuration::MAX),
+        renew_before: resolved.renew_before,
         held: resolved.held.clone(),
     }
 }

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{CertificateUse, Issue, Issuer, KeyPurpose, SubjectAltName};
 use crate::api::cluster_parts::KeyAlgorithm;
 use crate::etcd::PEER_COMMON_NAME;
+use crate::object::hex;
 
 /// Ten years. k0s cannot replace a CA under running workers, so one must outlive them.
 const AUTHORITY_LIFETIME_SECONDS: u64 = 87_600 * 3600;
@@ -158,7 +159,7 @@ pub fn content_digest(issue: &Issue, extra: &Value) -> String {
         ]),
     };
     let digest = Sha256::digest(json!([content, extra]).to_string().as_bytes());
-    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest[..16])
 }
 
 #[cfg(test)]

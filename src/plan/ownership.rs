@@ -98,16 +98,8 @@ pub fn taken_back(live: &Object, owner: &Owner) -> Option<Value> {
 }
 
 fn controller_name(live: &Object) -> String {
-    let owners = live
-        .0
-        .pointer("/metadata/ownerReferences")
-        .and_then(Value::as_array);
-    let controller = owners
-        .into_iter()
-        .flatten()
-        .find(|owner| owner.get("controller") == Some(&Value::Bool(true)));
     let text = |field: &str| {
-        controller
+        live.controller()
             .and_then(|owner| owner.get(field))
             .and_then(Value::as_str)
             .unwrap_or_default()

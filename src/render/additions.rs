@@ -9,6 +9,7 @@ use super::parts::plain;
 use super::resolve::invalid;
 use crate::api::ClusterSpec;
 use crate::api::cluster_parts::Mount;
+use crate::object::hex;
 
 /// k0s applies what it finds in the folders below.
 const MANIFESTS: &str = "/var/lib/k0s/manifests";
@@ -116,10 +117,7 @@ fn mount_volume(path: &str) -> String {
 }
 
 fn short_digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes())[..5]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(text.as_bytes())[..5])
 }
 
 #[cfg(test)]

@@ -109,10 +109,11 @@ impl Keys<'_> {
         }
     }
 
+    /// How long before its end a certificate of the pods is made anew. The kubeconfig's life is a setting of its own.
     pub fn shortest_renew_before(&self) -> Result<SignedDuration, Stalled> {
         let mut shortest = SignedDuration::MAX;
         for purpose in KeyPurpose::ALL {
-            if !purpose.is_root() {
+            if !purpose.is_root() && purpose != KeyPurpose::Kubeconfig {
                 shortest = shortest.min(self.renew_before(purpose, self.lifetime(purpose)?)?);
             }
         }

@@ -42,7 +42,7 @@ pub struct ResolvedCluster {
     pub keys_wait: Option<String>,
     pub key_algorithm: KeyAlgorithm,
     pub keys: BTreeMap<KeyPurpose, KeyDecision>,
-    /// How long before its end the certificate with the shortest such time is made anew.
+    /// How long before its end a certificate that pods use is made anew.
     pub renew_before: SignedDuration,
     /// Volume claims that exist, by name.
     pub volumes: BTreeMap<String, VolumeFacts>,

@@ -14,6 +14,7 @@ use crate::client::{Client, Target};
 use crate::hosted::Reach;
 use crate::load::Cache;
 use crate::load::git::FileSources;
+use crate::object::hex;
 use crate::render::Settings;
 use crate::server::lease::Params;
 use crate::server::{self, ControllerOptions, Election, FollowDirectory, FollowSyncs};
@@ -282,5 +283,5 @@ fn host_name() -> String {
 fn random_word() -> Result<String, CliError> {
     let mut bytes = [0u8; 4];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CliError::failed("the system gives no random bytes"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
