@@ -19,6 +19,8 @@ pub const COMPONENT: &str = "component";
 pub const COMPONENT_CLUSTER: &str = "cluster";
 /// Value of [`COMPONENT`] for etcd pods.
 pub const COMPONENT_ETCD: &str = "etcd";
+/// Value of [`COMPONENT`] for pods that defragment etcd: no selector takes them in.
+pub const COMPONENT_DEFRAG: &str = "defrag";
 
 pub const APP_NAME: &str = "app.kubernetes.io/name";
 pub const APP_INSTANCE: &str = "app.kubernetes.io/instance";

@@ -29,6 +29,11 @@ pub fn etcd(cluster: &str) -> String {
     shorten(format!("kmc-{cluster}-etcd"))
 }
 
+/// Name of the CronJob that defragments etcd. A CronJob's name has room for 52 characters.
+pub fn defrag_job(cluster: &str) -> String {
+    shorten(format!("kmc-{cluster}-defrag"))
+}
+
 /// Name of the configuration object: k0s.yaml, etcd member files, telemetry and endpoint manifests.
 pub fn config(cluster: &str) -> String {
     shorten(format!("kmc-{cluster}-config"))
@@ -89,6 +94,7 @@ mod tests {
             assert!(derived.len() <= 53 && derived.contains(&name), "{derived}");
         }
         assert!(etcd(&name).len() <= 52);
+        assert!(defrag_job(&name).len() <= 52);
     }
 
     #[test]

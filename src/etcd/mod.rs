@@ -6,5 +6,7 @@
 //! come or go.
 
 mod member;
+mod settings;
 
 pub use member::{CLIENT_PORT, METRICS_PORT, Member, PEER_COMMON_NAME, PEER_PORT, member_configuration};
+pub use settings::{SettingRefusal, settings};

@@ -48,7 +48,11 @@ pub(super) fn prune(object: &mut Object, kind: Kind, manager: &str) {
         &["loadBalancer"]
     } else if kind == kinds::PERSISTENT_VOLUME_CLAIM {
         &["phase", "capacity"]
-    } else if kind == kinds::POD_DISRUPTION_BUDGET || kind == kinds::CONFIG_MAP || kind == kinds::SECRET {
+    } else if kind == kinds::POD_DISRUPTION_BUDGET
+        || kind == kinds::CRON_JOB
+        || kind == kinds::CONFIG_MAP
+        || kind == kinds::SECRET
+    {
         &[]
     } else {
         return;

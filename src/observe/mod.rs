@@ -19,13 +19,14 @@ use crate::plan::FailureKind;
 pub use nodes::Nodes;
 
 /// Kinds whose objects belong to a cluster.
-pub const CHILDREN: [Kind; 6] = [
+pub const CHILDREN: [Kind; 7] = [
     kinds::SERVICE,
     kinds::SECRET,
     kinds::CONFIG_MAP,
     kinds::PERSISTENT_VOLUME_CLAIM,
     kinds::STATEFUL_SET,
     kinds::POD_DISRUPTION_BUDGET,
+    kinds::CRON_JOB,
 ];
 
 /// Up to this many namespaces are listed one by one; more are listed as a whole, if that is allowed.

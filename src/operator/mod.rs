@@ -77,11 +77,12 @@ struct Store {
 }
 
 /// Kinds whose objects belong to a cluster.
-const CHILDREN: [Kind; 6] = [
+const CHILDREN: [Kind; 7] = [
     kinds::SERVICE,
     kinds::STATEFUL_SET,
     kinds::CONFIG_MAP,
     kinds::POD_DISRUPTION_BUDGET,
+    kinds::CRON_JOB,
     kinds::PERSISTENT_VOLUME_CLAIM,
     kinds::SECRET,
 ];

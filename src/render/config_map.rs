@@ -59,10 +59,11 @@ fn data(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Map<String, Value> {
     let members = Member::all(&etcd, &cluster.namespace, cluster.etcd.members);
     let token = format!("{etcd}.{}", cluster.namespace);
     for member in &members {
-        put(
-            format!("{}.yaml", member.pod),
-            &member_configuration(member, &members, &token),
-        );
+        let mut file = member_configuration(member, &members, &token);
+        if let Value::Object(file) = &mut file {
+            file.extend(cluster.etcd_settings.clone());
+        }
+        put(format!("{}.yaml", member.pod), &file);
     }
     data
 }

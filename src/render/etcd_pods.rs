@@ -10,7 +10,7 @@ use super::parts::{Pods, object, plain};
 use super::resolved::ResolvedCluster;
 use crate::api::{labels, names};
 use crate::etcd::{CLIENT_PORT, METRICS_PORT, PEER_PORT};
-use crate::object::{Object, kinds};
+use crate::object::{Object, digest, kinds};
 use crate::pki::KeyPurpose;
 
 /// User and group of the members, whatever the image says: the volume belongs to this group.
@@ -50,6 +50,12 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
 fn stateful_set(cluster: &ResolvedCluster, name: &str) -> Object {
     let mut metadata = cluster.owned_metadata(name, Pods::Etcd, "etcd");
     metadata["annotations"] = json!({labels::RENDERER_REVISION: cluster.revision.to_string()});
+    let mut annotations = BTreeMap::new();
+    // Members read their files only at start. Membership is not among what is digested: it changes while they run.
+    if !cluster.etcd_settings.is_empty() {
+        let settings = Value::Object(cluster.etcd_settings.clone());
+        annotations.insert(labels::CONFIG_DIGEST, digest(&settings));
+    }
     object(
         kinds::STATEFUL_SET,
         metadata,
@@ -63,7 +69,7 @@ fn stateful_set(cluster: &ResolvedCluster, name: &str) -> Object {
             "updateStrategy": {"type": "OnDelete"},
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             "template": {
-                "metadata": cluster.template_metadata(Pods::Etcd, "etcd", BTreeMap::new()),
+                "metadata": cluster.template_metadata(Pods::Etcd, "etcd", annotations),
                 "spec": pod(cluster),
             },
             "volumeClaimTemplates": [claim(cluster)],

@@ -11,6 +11,7 @@ mod additions;
 mod answer;
 mod config_map;
 mod control_plane;
+mod defrag_job;
 mod disruption_budgets;
 mod etcd_plan;
 mod etcd_pods;

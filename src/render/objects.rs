@@ -2,7 +2,9 @@
 
 use super::answer::Answers;
 use super::resolved::ResolvedCluster;
-use super::{config_map, control_plane, disruption_budgets, etcd_pods, key_secrets, services, volumes};
+use super::{
+    config_map, control_plane, defrag_job, disruption_budgets, etcd_pods, key_secrets, services, volumes,
+};
 use crate::api::names;
 use crate::pki::KeyPurpose;
 
@@ -13,6 +15,7 @@ pub fn objects(cluster: &ResolvedCluster) -> Answers {
     key_secrets::answer(cluster, &mut answers);
     config_map::answer(cluster, &mut answers);
     etcd_pods::answer(cluster, &mut answers);
+    defrag_job::answer(cluster, &mut answers);
     control_plane::answer(cluster, &mut answers);
     disruption_budgets::answer(cluster, &mut answers);
     volumes::answer(cluster, &mut answers);

@@ -1,5 +1,7 @@
 //! A spec and facts -> a cluster in which everything is decided.
 
+use serde_json::{Map, Value};
+
 use super::answer::Stalled;
 use super::exposure::{self, Exposure};
 use super::facts::{Facts, Settings};
@@ -9,6 +11,7 @@ use super::{additions, etcd_plan, revisions, supported};
 use crate::api::cluster_parts::{KeyAlgorithm, UpdatePolicy};
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, Pins, names};
+use crate::etcd::{self, SettingRefusal};
 use crate::k0s::{self, Refusal, Version};
 use crate::pki::KeyPurpose;
 
@@ -25,6 +28,7 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
     if !(0..=9).contains(&replicas) {
         return Err(invalid("spec.replicas", "write a number from 0 to 9"));
     }
+    let etcd_settings = etcd_settings(spec)?;
     let etcd = etcd_plan::decide(spec, facts, settings, replicas, &mut held)?;
     let exposure = exposure::decide(spec, facts, settings, &mut held);
     let key_algorithm = facts
@@ -57,6 +61,7 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         image,
         replicas,
         etcd,
+        etcd_settings,
         service_type: exposure.service_type,
         services: exposure::by_type(facts),
         endpoint: exposure.endpoint,
@@ -81,6 +86,15 @@ pub(super) fn invalid(field: &str, what_to_do: &str) -> Stalled {
         reason: "InvalidSpec".to_owned(),
         message: format!("{field} cannot be used; {what_to_do}"),
     }
+}
+
+fn etcd_settings(spec: &ClusterSpec) -> Result<Map<String, Value>, Stalled> {
+    let Some(etcd) = spec.storage.as_ref().and_then(|storage| storage.etcd.as_ref()) else {
+        return Ok(Map::new());
+    };
+    etcd::settings(&etcd.args).map_err(|SettingRefusal { name, what_to_do }| {
+        invalid(&format!("spec.storage.etcd.args[{name}]"), &what_to_do)
+    })
 }
 
 /// Reasons not to look any further.

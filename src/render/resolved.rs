@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::SignedDuration;
+use serde_json::{Map, Value};
 
 use crate::api::ClusterSpec;
 use crate::api::Pins;
@@ -31,6 +32,8 @@ pub struct ResolvedCluster {
     pub image: String,
     pub replicas: i32,
     pub etcd: EtcdPlan,
+    /// What the user chose for etcd's configuration file, with the types that etcd reads.
+    pub etcd_settings: Map<String, Value>,
     pub service_type: ServiceType,
     /// API Services that exist, by type.
     pub services: BTreeMap<ServiceType, ServiceFacts>,

@@ -3,7 +3,7 @@
 use super::answer::Stalled;
 use crate::api::ClusterSpec;
 use crate::api::cluster_parts::{
-    DefragJob, EtcdSpec, KubeconfigSpec, PersistenceSpec, PersistenceType, PkiSpec, PodDisruptionBudgetSpec,
+    EtcdSpec, KubeconfigSpec, PersistenceSpec, PersistenceType, PkiSpec, PodDisruptionBudgetSpec,
     ServiceSpec, StorageSpec, StorageType, VolumeSize,
 };
 use crate::k0s::has_node_local_load_balancing;
@@ -118,19 +118,13 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         note(nats.is_some(), "spec.storage.nats");
         if let Some(EtcdSpec {
             image: _,
-            args,
+            args: _,
             persistence,
             resources: _,
-            defrag_job,
+            defrag_job: _,
             members: _,
         }) = etcd
         {
-            note(!args.is_empty(), "spec.storage.etcd.args");
-            let is_enabled = |job: &DefragJob| job.enabled == Some(true);
-            note(
-                defrag_job.as_ref().is_some_and(is_enabled),
-                "spec.storage.etcd.defragJob",
-            );
             if let Some(VolumeSize {
                 storage_class: _,
                 size: _,
@@ -184,13 +178,13 @@ mod tests {
             "ttl": "1h",
             "ingress": {"apiHost": "a", "konnectivityHost": "b"},
             "persistence": {"type": "pvc"},
-            "storage": {"type": "etcd", "etcd": {"args": {"quota-backend-bytes": "1"}}},
+            "storage": {"type": "nats"},
             "patches": [{"target": {"kind": "Service", "component": "etcd"}, "patch": {"type": "json", "content": "[]"}}],
         });
         assert_eq!(
             refusal(written).as_deref(),
             Some(
-                "not supported yet: spec.ttl, spec.ingress, spec.persistence.type, spec.storage.etcd.args, \
+                "not supported yet: spec.ttl, spec.ingress, spec.persistence.type, spec.storage.type, \
                  spec.patches; nothing of this generation is applied until they are removed"
             )
         );

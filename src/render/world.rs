@@ -264,5 +264,6 @@ pub(super) fn worlds() -> Vec<World> {
         balanced,
         World::settled(json!({"replicas": 5, "service": {"type": "ClusterIP", "apiPort": 443}})),
         World::settled(json!({"replicas": 2, "podDisruptionBudget": {"enabled": false}})),
+        World::settled(json!({"storage": {"etcd": {"defragJob": {"enabled": true}}}})),
     ]
 }

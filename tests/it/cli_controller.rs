@@ -195,7 +195,7 @@ async fn the_installed_account_has_the_rights_it_needs_and_uses_those_it_has() {
 
 /// Rights that this test does not come to use, and when they are.
 fn is_explained(right: &str) -> bool {
-    const WHEN: [(&str, &str); 8] = [
+    const WHEN: [(&str, &str); 9] = [
         (
             "an object of that name is there already",
             "get core/configmaps get core/services get core/persistentvolumeclaims",
@@ -216,6 +216,10 @@ fn is_explained(right: &str) -> bool {
         (
             "a budget changes or goes",
             "patch policy/poddisruptionbudgets delete policy/poddisruptionbudgets",
+        ),
+        (
+            "etcd is to be defragmented",
+            "get batch/cronjobs create batch/cronjobs patch batch/cronjobs delete batch/cronjobs",
         ),
         (
             "a token is there",

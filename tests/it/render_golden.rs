@@ -25,7 +25,8 @@ fn rendered_objects_are_as_reviewed(
         "running-with-held-changes",
         "change-of-service-type",
         "foreign-and-left-over",
-        "flags-manifests-and-mounts"
+        "flags-manifests-and-mounts",
+        "etcd-settings-and-defragmentation"
     )]
     case: &str,
 ) {
@@ -96,6 +97,7 @@ async fn dry_run(servers: &Servers, objects: Vec<Value>) -> Vec<Object> {
 #[case("node-port-first-pass")]
 #[case("node-port")]
 #[case("flags-manifests-and-mounts")]
+#[case("etcd-settings-and-defragmentation")]
 #[case("three-replicas-load-balancer-without-address")]
 #[case("five-replicas-cluster-ip-with-everything")]
 #[tokio::test]
@@ -141,6 +143,25 @@ async fn control_plane_pods_are_baseline_and_etcd_pods_are_restricted() {
         }
         assert_eq!(dry_run(servers, vec![pod]).await.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn pods_that_defragment_etcd_are_restricted() {
+    let servers = Servers::shared().await;
+    let namespace = servers.namespace("restricted").await;
+    let label = "pod-security.kubernetes.io/enforce=restricted";
+    servers
+        .kubectl(&["label", "namespace", &namespace.name, label])
+        .await
+        .success();
+    let written = written("etcd-settings-and-defragmentation", &namespace.name);
+    let (_, job) = written.iter().find(|(id, _)| id.kind == kinds::CRON_JOB).unwrap();
+    let mut pod = job.0["spec"]["jobTemplate"]["spec"]["template"].clone();
+    pod["apiVersion"] = json!("v1");
+    pod["kind"] = json!("Pod");
+    pod["metadata"]["name"] = json!("defrag");
+    pod["metadata"]["namespace"] = json!(namespace.name);
+    assert_eq!(dry_run(servers, vec![pod]).await.len(), 1);
 }
 
 /// Returns what a file with a cluster and what there is of it comes to.

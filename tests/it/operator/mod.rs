@@ -6,6 +6,7 @@ mod deletion;
 mod foreign;
 mod ready;
 mod requests;
+mod storage;
 
 use std::time::{Duration, Instant};
 

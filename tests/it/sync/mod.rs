@@ -90,8 +90,8 @@ impl Bench {
             "metadata": { "name": name },
             "rules": [
                 { "apiGroups": ["k0smotron.io"], "resources": ["k0smotronclusters"], "verbs": verbs },
-                { "apiGroups": ["", "apps", "policy"], "verbs": ["list"],
-                  "resources": ["services", "configmaps", "statefulsets", "poddisruptionbudgets",
+                { "apiGroups": ["", "apps", "batch", "policy"], "verbs": ["list"],
+                  "resources": ["services", "configmaps", "statefulsets", "poddisruptionbudgets", "cronjobs",
                       "persistentvolumeclaims", "secrets"] },
             ] }));
         let binding: RoleBinding = object(json!({
