@@ -26,6 +26,7 @@ mod golden_composed;
 mod golden_findings;
 mod hosted_real;
 mod operator;
+mod previous_build;
 mod render_golden;
 mod schemas;
 mod server_election;

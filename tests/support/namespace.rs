@@ -18,7 +18,15 @@ pub struct Namespace {
 impl Namespace {
     pub(super) async fn create(kubeconfig: PathBuf, client: Client, hint: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("{hint}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self::named(
+            kubeconfig,
+            client,
+            format!("{hint}-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+        )
+        .await
+    }
+
+    pub(super) async fn named(kubeconfig: PathBuf, client: Client, name: String) -> Self {
         let mut object = Object::default();
         object.metadata.name = Some(name.clone());
         let created = Api::all(client).create(&PostParams::default(), &object).await;

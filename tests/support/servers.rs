@@ -258,6 +258,11 @@ impl Servers {
     pub async fn namespace(&self, hint: &str) -> Namespace {
         Namespace::create(self.kubeconfig(), self.client().await, hint).await
     }
+
+    /// Makes the namespace of this name, on servers of which no other test knows.
+    pub async fn namespace_named(&self, name: &str) -> Namespace {
+        Namespace::named(self.kubeconfig(), self.client().await, name.to_owned()).await
+    }
 }
 
 impl Drop for Servers {

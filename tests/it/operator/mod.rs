@@ -8,6 +8,7 @@ mod ready;
 mod requests;
 mod storage;
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use k0smotron_fleet::api::{K0smotronCluster, labels};
@@ -57,15 +58,20 @@ impl Bench<'static> {
 
 impl<'a> Bench<'a> {
     pub async fn on(servers: &'a Servers, hint: &str, policy: Policy) -> Self {
+        let namespace = servers.namespace(hint).await;
+        Self::of(servers, namespace, servers.node_address, policy).await
+    }
+
+    /// In this namespace, with a Node that has this address.
+    pub async fn of(servers: &'a Servers, namespace: Namespace, node: Ipv4Addr, policy: Policy) -> Self {
         let client = servers.client().await;
         if std::env::var_os("TEST_LOG").is_some() {
             // Started once for all tests of this process.
             let _ = telemetry::start(LogFormat::Text, "k0smotron_fleet=debug");
         }
         crds::install(&client).await;
-        hosting::node(&client, "node-1", servers.node_address.into()).await;
+        hosting::node(&client, "node-1", node.into()).await;
         hosting::default_storage_class(&client).await;
-        let namespace = servers.namespace(hint).await;
         Self {
             kubelet: Kubelet::start(client.clone(), Some(&namespace.name), policy),
             _answers: Answers::start(client.clone(), Some(&namespace.name)),
