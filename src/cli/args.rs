@@ -40,6 +40,7 @@ pub enum Verb {
     Render(commands::render::Arguments),
     Convert(commands::convert::Arguments),
     Plan(commands::plan::Arguments),
+    Show(commands::show::Arguments),
     Apply(commands::apply::Arguments),
     Status(commands::status::Arguments),
     Controller(commands::controller::Arguments),

@@ -13,6 +13,8 @@ pub enum ErrorKind {
     /// A guard said no before the first write.
     Refused,
     InvalidInput,
+    /// What a saved plan was made from moved.
+    Stale,
     /// Whoever read our output stopped reading: nothing is said, for nobody listens.
     BrokenPipe,
     Interrupted,
@@ -23,6 +25,7 @@ impl ErrorKind {
         match self {
             Self::Failed | Self::BrokenPipe => Exit::Error,
             Self::Refused => Exit::Refused,
+            Self::Stale => Exit::StalePlan,
             Self::InvalidInput => Exit::InvalidInput,
             Self::Interrupted => Exit::Interrupted,
         }

@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::hub;
 use super::show::{json, text};
 use super::source::{self, Files, OnErrors};
-use super::ui::{Ui, Verbosity};
+use super::ui::Ui;
 use crate::client::Client;
 use crate::fleet::{self, Access, Live, PlanOptions, select};
 use crate::object::{Object, ObjectId};
@@ -42,6 +42,7 @@ pub struct Prepared {
     pub files: Files,
     pub client: Client,
     pub live: Live,
+    pub options: PlanOptions,
     /// The selected entries.
     pub plan: Plan,
 }
@@ -62,12 +63,7 @@ impl Prepared {
             revision: self.plan.revision.as_deref(),
             hub: &self.live.hub,
         };
-        let detail = if ui.verbosity() >= Verbosity::Verbose {
-            text::Detail::Everything
-        } else {
-            text::Detail::Normal
-        };
-        text::plan(&self.plan, &heading, detail)
+        text::plan(&self.plan, &heading, text::Detail::of(ui.verbosity()))
     }
 
     /// Returns the fields of the document of a plan.
@@ -112,6 +108,7 @@ pub async fn prepare(arguments: &PlanArguments, ui: &mut Ui) -> Result<Prepared,
         files,
         client,
         live,
+        options,
         plan,
     })
 }

@@ -33,6 +33,8 @@ pub enum FleetError {
     WriteParent { source: Box<ClientError> },
     #[error("the plan may not be executed")]
     Refused { source: Refusal },
+    #[error("the saved plan does not hold values that may be secrets: {}", missing.join(", "))]
+    Withheld { missing: Vec<String> },
     #[error("without a Fleet nothing can be deleted: nobody knows which clusters belong to the files")]
     PruneWithoutFleet,
 }
@@ -46,6 +48,7 @@ impl FleetError {
             | Self::Raced
             | Self::Parent { .. }
             | Self::Refused { .. }
+            | Self::Withheld { .. }
             | Self::PruneWithoutFleet => true,
             Self::Identify { .. }
             | Self::ReadParent { .. }
@@ -72,6 +75,10 @@ impl FleetError {
             Self::PruneWithoutFleet => {
                 Some("no fleet id: run `k0smotron-fleet init` in the directory of the files".to_owned())
             }
+            Self::Withheld { .. } => Some(
+                "pass the files that were planned with `--values-from PATH`; only the values with the same digest are taken"
+                    .to_owned(),
+            ),
             Self::Parent { .. } | Self::Refused { .. } => None,
         }
     }

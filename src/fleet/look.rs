@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use futures::StreamExt as _;
 
 use super::{FleetError, Hub, StoredParent, check_hub, identify, recall};
+use crate::api::fleet::Fleet;
 use crate::client::Client;
 use crate::compose::Reading;
 use crate::object::{ObjectId, Observed, kinds};
@@ -31,6 +32,8 @@ pub struct Live {
     pub hub: Hub,
     /// `None`: the hub has never seen the fleet, or there is no Fleet.
     pub parent: Option<StoredParent>,
+    /// Namespaces of the files and those the hub remembers.
+    pub namespaces: BTreeSet<String>,
     /// All clusters in the namespaces of the files and in those the hub remembers.
     pub observed: Observed,
     /// Namespaces that the files name and that are known not to be there.
@@ -43,20 +46,30 @@ pub struct Live {
 /// *Effects*: one GET each for kube-system, the parent, and every namespace without a cluster; the lists of
 /// [`observe::fleet`]. Nothing is written.
 pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetError> {
-    let hub = identify(access.memory).await?;
-    let fleet = reading.fleet.as_ref();
-    check_hub(fleet, &hub)?;
-    let parent = match fleet {
-        Some(fleet) => recall(access.memory, &fleet.spec.id, access.parent_namespace).await?,
-        None => None,
-    };
     let in_files: BTreeSet<String> = reading
         .clusters
         .iter()
         .map(|cluster| cluster.namespace.clone())
         .collect();
+    let rejected = reading.rejected.iter().map(|(namespace, _)| namespace.clone());
+    look_at(access, reading.fleet.as_ref(), in_files, rejected.collect()).await
+}
+
+/// Looks as [`look`] does, at the namespaces that are named: those that clusters are wanted in, and others.
+pub(super) async fn look_at(
+    access: Access<'_>,
+    fleet: Option<&Fleet>,
+    in_files: BTreeSet<String>,
+    others: BTreeSet<String>,
+) -> Result<Live, FleetError> {
+    let hub = identify(access.memory).await?;
+    check_hub(fleet, &hub)?;
+    let parent = match fleet {
+        Some(fleet) => recall(access.memory, &fleet.spec.id, access.parent_namespace).await?,
+        None => None,
+    };
     let mut namespaces = in_files.clone();
-    namespaces.extend(reading.rejected.iter().map(|(namespace, _)| namespace.clone()));
+    namespaces.extend(others);
     if let Some(stored) = &parent {
         namespaces.extend(stored.parent.namespaces.iter().cloned());
     }
@@ -82,6 +95,7 @@ pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetEr
     Ok(Live {
         hub,
         parent,
+        namespaces,
         observed,
         missing_namespaces,
     })

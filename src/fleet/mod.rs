@@ -13,6 +13,7 @@ mod look;
 pub mod parent;
 mod planning;
 mod run;
+mod saved;
 pub mod select;
 pub mod selector;
 
@@ -20,8 +21,9 @@ pub use error::FleetError;
 pub use hub::{Hub, KUBE_SYSTEM, check_hub, identify};
 pub use look::{Access, Live, look};
 pub use parent::{Parent, StoredParent};
-pub use planning::{PlanOptions, plan};
-pub use run::{Executed, FirstApply, RunOptions, execute, may_write};
+pub use planning::{PlanOptions, content, plan};
+pub use run::{Executed, FirstApply, RunOptions, Subject, execute, may_write};
+pub use saved::{Values, check, look_again, save};
 
 use crate::api::fleet::Fleet;
 use crate::api::labels;

@@ -50,13 +50,25 @@ pub async fn plan(
         .map(|(namespace, name)| ObjectId::new(kinds::K0SMOTRON_CLUSTER, namespace, name))
         .collect();
     let policy = policy(reading, tree, live, options)?;
+    of_entries(access, &entries, &rejected, live, &policy, options).await
+}
+
+/// Plans clusters that are wanted, whoever wants them. `rejected` are named besides, and stay as they are.
+pub(super) async fn of_entries(
+    access: Access<'_>,
+    entries: &[FleetEntry],
+    rejected: &BTreeSet<ObjectId>,
+    live: &Live,
+    policy: &FleetPolicy,
+    options: &PlanOptions,
+) -> Result<Plan, FleetError> {
     let mut input = FleetInput {
-        desired: &entries,
-        rejected: &rejected,
+        desired: entries,
+        rejected,
         observed: &live.observed,
         preview: None,
     };
-    let looked_at = look_at_children(access, &plan::candidates(&input, &policy)).await?;
+    let looked_at = look_at_children(access, &plan::candidates(&input, policy)).await?;
     if let Some((children, node_addresses)) = &looked_at {
         input.preview = Some(Preview {
             children,
@@ -65,7 +77,7 @@ pub async fn plan(
             now: options.now,
         });
     }
-    Ok(without_namespace(plan::fleet(&input, &policy), live, &policy))
+    Ok(without_namespace(plan::fleet(&input, policy), live, policy))
 }
 
 fn policy(
@@ -97,7 +109,7 @@ fn policy(
 }
 
 /// Returns the digest of what the files say, which a budget of deletions is spent on.
-pub(super) fn content(reading: &Reading) -> String {
+pub fn content(reading: &Reading) -> String {
     parent::content(
         reading.fleet.as_ref(),
         reading.clusters.iter().map(|cluster| &cluster.object),

@@ -8,13 +8,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::look::{Access, Live};
-use super::planning::content;
 use super::{FleetError, Parent, StoredParent, parent, recall, register};
 use crate::api::fleet::Fleet;
 use crate::api::labels;
 use crate::apply::{self, KeySource, Progress};
 use crate::client::Conflicts;
-use crate::compose::Reading;
 use crate::object::kinds;
 use crate::plan::{ApprovedPlan, FailureKind, Operation, Outcome};
 
@@ -63,6 +61,13 @@ pub fn may_write(
     }
 }
 
+/// What a run is for: the Fleet, and the digest of what its files say.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    pub fleet: Option<&'a Fleet>,
+    pub content: &'a str,
+}
+
 /// Executes an approved plan. Nothing is sent for an empty one.
 ///
 /// *Errors*: before the first write of a cluster: an unknown fleet, another run that came first, a parent that cannot
@@ -70,14 +75,14 @@ pub fn may_write(
 /// *Effects*: one write of the parent, those of [`apply::run`], and with a revision one more of the parent.
 pub async fn execute(
     access: Access<'_>,
-    reading: &Reading,
+    subject: Subject<'_>,
     live: &Live,
     approved: &ApprovedPlan,
     options: &RunOptions<'_>,
     progress: Option<&UnboundedSender<Progress>>,
     stop: &CancellationToken,
 ) -> Result<Executed, FleetError> {
-    let fleet = reading.fleet.as_ref();
+    let fleet = subject.fleet;
     may_write(access, fleet, live, options.first_apply)?;
     if approved.is_empty() {
         return Ok(Executed {
@@ -86,7 +91,7 @@ pub async fn execute(
         });
     }
     let claimed = match fleet {
-        Some(fleet) => Some(claim(access, fleet, reading, live, approved).await?),
+        Some(fleet) => Some(claim(access, fleet, subject.content, live, approved).await?),
         None => None,
     };
     let how = apply::Options {
@@ -110,7 +115,7 @@ pub async fn execute(
 async fn claim(
     access: Access<'_>,
     fleet: &Fleet,
-    reading: &Reading,
+    content: &str,
     live: &Live,
     approved: &ApprovedPlan,
 ) -> Result<StoredParent, FleetError> {
@@ -134,9 +139,7 @@ async fn claim(
     let deletions = actions()
         .filter(|action| matches!(action.operation, Operation::Delete { .. }))
         .count();
-    let before = stored
-        .parent
-        .before_run(fleet, namespaces, &content(reading), deletions);
+    let before = stored.parent.before_run(fleet, namespaces, content, deletions);
     replace(access, &stored, &before).await
 }
 

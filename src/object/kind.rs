@@ -56,6 +56,20 @@ impl<'de> Deserialize<'de> for Kind {
     }
 }
 
+impl schemars::JsonSchema for Kind {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Kind".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "description": "Group, version and kind, such as `apps/v1/StatefulSet`."})
+    }
+}
+
 /// The kinds, one constant each.
 pub mod kinds {
     use super::Kind;

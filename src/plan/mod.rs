@@ -1,7 +1,8 @@
 //! Desired against observed -> what to do, in which order, at which cost, and what not to do and why.
 //!
 //! [`crate::object::ObjectSet`] or [`crate::render::Answers`], and [`crate::object::Observed`] -> [`Plan`];
-//! [`Plan`] and the answers to its questions -> [`ApprovedPlan`]; what came of it -> [`Outcome`].
+//! [`Plan`] and the answers to its questions -> [`ApprovedPlan`]; what came of it -> [`Outcome`]. [`Plan`] ->
+//! [`SavedPlan`]; that and the hub as it is later -> [`Checked`].
 //!
 //! **Invariants:** deterministic (equal inputs give equal bytes), so specific that execution has no choices left, and
 //! every deletion carries the uid and resource version of what was looked at. Refusals are data, never aborts.
@@ -19,8 +20,11 @@ mod metadata;
 mod outcome;
 mod ownership;
 mod preview;
+mod saved;
 mod shown;
+mod stale;
 mod tracking;
+mod withheld;
 
 pub use action::{Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Wave};
 pub use approve::{
@@ -31,6 +35,12 @@ pub use entry::{Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Pr
 pub use fleet::{candidates, fleet};
 pub use outcome::{ActionResult, Failure, FailureKind, Outcome};
 pub use ownership::{Owner, Ownership, of_child};
+pub use saved::{
+    FORMAT as SAVED_FORMAT, SavedAction, SavedEntry, SavedFleet, SavedFrom, SavedHub, SavedPlan,
+    SavedPlanError, schema as saved_schema,
+};
+pub use stale::{Checked, Stale, check as check_saved, common as stale_in_common};
+pub use withheld::put_back;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Stands for a value that is not shown.
-const MASK: &str = "(not shown)";
+pub(super) const MASK: &str = "(not shown)";
 
 /// Returns a value of a cluster as it may be shown: without what could be a secret.
 ///
@@ -12,6 +12,12 @@ const MASK: &str = "(not shown)";
 pub(super) fn value(pointer: &str, value: &Value) -> Value {
     let steps: Vec<&str> = pointer.split('/').collect();
     masked(&steps, value)
+}
+
+/// Says whether a value at this pointer is not shown at all.
+pub(super) fn is_hidden(pointer: &str) -> bool {
+    let steps: Vec<&str> = pointer.split('/').collect();
+    is_secret(&steps)
 }
 
 fn masked(steps: &[&str], value: &Value) -> Value {
@@ -33,23 +39,28 @@ fn masked(steps: &[&str], value: &Value) -> Value {
     }
 }
 
+/// Says whether a value may be a secret by where it is: by its own name or that of anything around it.
 fn is_secret(steps: &[&str]) -> bool {
-    const WORDS: [&str; 6] = [
+    const WORDS: [&str; 9] = [
         "password",
         "passwd",
         "token",
         "secret",
         "credential",
         "privatekey",
+        "apikey",
+        "datasource",
+        "values",
     ];
-    let field = steps.last().copied().unwrap_or_default();
+    let may_be = |name: &str| {
+        let word = name.to_lowercase().replace(['-', '_'], "");
+        WORDS.iter().any(|secret| word.contains(secret))
+    };
+    let below = steps.get(3..).unwrap_or_default();
     match steps.get(2).copied() {
         // Whole charts with their values go in there.
-        Some("k0sConfig") => {
-            let word = field.to_lowercase();
-            word == "values" || WORDS.iter().any(|secret| word.contains(secret))
-        }
-        Some("patches") => field == "content",
+        Some("k0sConfig") => below.iter().any(|step| may_be(step)),
+        Some("patches") => below.contains(&"content"),
         Some(_) | None => false,
     }
 }

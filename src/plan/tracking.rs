@@ -162,3 +162,43 @@ pub(super) fn scaler(live: &Object) -> Option<&str> {
         (subresource == "scale" && owns_replicas && manager != labels::FLEET_MANAGER).then_some(manager)
     })
 }
+
+/// Returns the fields that this program applied as a fleet.
+pub(super) fn applied(live: &Object) -> Option<&Value> {
+    appliers(live).find_map(|(manager, fields)| (manager == labels::FLEET_MANAGER).then_some(fields))
+}
+
+/// Returns who wrote the field at a JSON pointer last, or what is around it when nobody owns the field itself.
+pub(super) fn last_writer(live: &Object, pointer: &str) -> Option<String> {
+    let entries = live
+        .0
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array)?;
+    let text = |entry: &Value, field: &str| entry.get(field).and_then(Value::as_str).map(str::to_owned);
+    let mut writers: Vec<(usize, String, String)> = entries
+        .iter()
+        .filter(|entry| text(entry, "subresource").is_none_or(|subresource| subresource != "status"))
+        .filter_map(|entry| {
+            let depth = owned_depth(entry.get("fieldsV1")?, pointer);
+            let time = text(entry, "time").unwrap_or_default();
+            (depth > 0).then_some((depth, time, text(entry, "manager")?))
+        })
+        .collect();
+    writers.sort();
+    writers.pop().map(|(_, _, manager)| manager)
+}
+
+/// How many steps of a pointer a `fieldsV1` holds.
+fn owned_depth(fields: &Value, pointer: &str) -> usize {
+    let mut at = fields;
+    let mut depth = 0;
+    for step in pointer.split('/').skip(1) {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        match at.get(format!("f:{step}")) {
+            Some(below) => at = below,
+            None => break,
+        }
+        depth += 1;
+    }
+    depth
+}

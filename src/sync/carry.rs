@@ -118,7 +118,12 @@ pub async fn out(
         deadline: Some(settings.deadline),
         revision: tree.revision.as_deref(),
     };
-    let executed = fleet::execute(access, &reading, &live, &approved, &run, None, stop)
+    let content = fleet::content(&reading);
+    let subject = fleet::Subject {
+        fleet: reading.fleet.as_ref(),
+        content: &content,
+    };
+    let executed = fleet::execute(access, subject, &live, &approved, &run, None, stop)
         .await
         .map_err(CarryError::Fleet)?;
     if let Some(error) = &executed.forgotten {

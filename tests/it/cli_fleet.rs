@@ -52,6 +52,13 @@ impl Fleet {
         self.program.run(&[arguments, &parent].concat()).await
     }
 
+    /// Runs what talks to no hub, and returns its answer.
+    pub async fn run_plain(&self, arguments: &[&str]) -> String {
+        let output = self.program.run(arguments).await;
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        output.stdout
+    }
+
     /// A transcript without what differs between runs.
     pub async fn transcript(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;

@@ -18,6 +18,7 @@ mod cli_fleet;
 mod cli_install;
 mod cli_refusals;
 mod cli_run;
+mod cli_saved;
 mod demo;
 mod engine_apply;
 mod engine_client;

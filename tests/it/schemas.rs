@@ -12,6 +12,14 @@ fn the_schemas_of_fleet_files_are_those_of_the_types() {
     }
 }
 
+#[test]
+fn the_schema_of_a_saved_plan_is_that_of_its_type() {
+    assert_current(
+        "schemas/saved-plan.json",
+        &k0smotron_fleet::cli::commands::schema::text("SavedPlan").unwrap(),
+    );
+}
+
 #[tokio::test]
 async fn schema_prints_what_editors_read() {
     let output = program().run(&["schema", "clusterset"]).await;

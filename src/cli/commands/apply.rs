@@ -1,7 +1,8 @@
 //! `apply`: plans, asks, and does what was planned.
 
 use clap::Args;
-use serde_json::json;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -12,14 +13,22 @@ use crate::cli::block_on;
 use crate::cli::confirm::{self, Answers};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::flow::{self, PlanArguments, Prepared};
+use crate::cli::flow::{self, PlanArguments};
+use crate::cli::hub;
+use crate::cli::plan_file;
 use crate::cli::progress;
-use crate::cli::show::{json, outcome};
+use crate::cli::show::{json, outcome, saved};
 use crate::cli::signal;
+use crate::cli::source;
 use crate::cli::ui::Ui;
-use crate::fleet::{self, Executed, FirstApply, RunOptions};
+use crate::fleet::{self, Access, Executed, FirstApply, Live, RunOptions, Subject, Values};
+use crate::plan::{self, Approval, ApprovedPlan, Consent, Plan, SavedPlan};
+use crate::render::Settings;
 
-/// Plan, ask, and do what was planned
+/// Plan, ask, and do what was planned; or do what a saved plan says
+///
+/// With PATH a file that `plan --out` wrote, no files are read and nothing is asked: the plan is checked against the hub
+/// as it is now, and either all of it is done or, when anything moved, nothing (exit 3).
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -38,6 +47,23 @@ pub struct Arguments {
     /// Longest time that all writes together may take; what is not done then is left for the next run
     #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_DEADLINE", value_parser = crate::cli::args::duration)]
     deadline: Option<std::time::Duration>,
+    #[command(flatten)]
+    saved: SavedArguments,
+}
+
+/// What concerns a saved plan alone.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Saved plan")]
+struct SavedArguments {
+    /// Do the saved plan only if it has this digest, of which twelve digits are enough
+    #[arg(long, value_name = "DIGEST")]
+    approve: Option<String>,
+    /// Leave out what moved since the plan was saved and do the rest; the exit code is then 5
+    #[arg(long)]
+    skip_stale: bool,
+    /// Take values that the plan does not hold, because they may be secrets, from these files
+    #[arg(long, value_name = "PATH", env = "K0SMOTRON_FLEET_VALUES_FROM")]
+    values_from: Option<std::path::PathBuf>,
 }
 
 fn parallelism(text: &str) -> Result<usize, String> {
@@ -48,7 +74,111 @@ fn parallelism(text: &str) -> Result<usize, String> {
 }
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
-    block_on(apply(arguments, ui))
+    let path = arguments.plan.source.path();
+    match plan_file::read_if_meant(&path)? {
+        Some(saved) => block_on(apply_saved(arguments, &saved, ui)),
+        None if arguments.saved.approve.is_some() || arguments.saved.skip_stale => {
+            Err(CliError::failed(format!("`{}` is no saved plan", path.display()))
+                .hint("--approve and --skip-stale are for a file that `plan --out FILE` wrote"))
+        }
+        None => block_on(apply(arguments, ui)),
+    }
+}
+
+/// Checks a saved plan against the hub and does it.
+async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> Result<Exit, CliError> {
+    let format = arguments.output.output;
+    if let Some(approved) = &arguments.saved.approve {
+        saved.check_approval(approved).map_err(|error| {
+            CliError::refused(format!("nothing was written: {error}")).hint("look at it again with `show`")
+        })?;
+    }
+    if arguments.plan.prune
+        || !arguments.plan.force_conflicts.is_empty()
+        || !arguments.plan.selection.filter().is_all()
+    {
+        return Err(CliError::failed("a saved plan is done as it is")
+            .hint("pass --prune, --force-conflicts and selections to `plan --out`"));
+    }
+    let values = match &arguments.saved.values_from {
+        Some(path) => {
+            let composed = source::read(path)?.reading.clusters;
+            composed
+                .into_iter()
+                .map(|cluster| (cluster.id(), cluster.object))
+                .collect()
+        }
+        None => Values::new(),
+    };
+    let client = hub::connect(&arguments.plan.hub).await?;
+    let access = Access {
+        clusters: &client,
+        memory: &client,
+        parent_namespace: &arguments.plan.hub.parent_namespace,
+    };
+    let live = fleet::look_again(access, saved).await?;
+    let settings = Settings::standard();
+    let checked = fleet::check(access, saved, &live, &values, &settings, Timestamp::now()).await?;
+    if format == Format::Text {
+        ui.answer(&saved::text(saved, ui.verbosity()))?;
+    }
+    if !checked.stale.is_empty() && !arguments.saved.skip_stale {
+        ui.say(&saved::stale(&checked.stale));
+        return Err(CliError::new(
+            crate::cli::error::ErrorKind::Stale,
+            format!(
+                "the plan is stale: {} moved since it was saved; nothing was written",
+                source::count(checked.stale.len(), "field")
+            ),
+        )
+        .hint("plan again, or do what still fits with --skip-stale"));
+    }
+    if let Some(held) = checked.refused.first() {
+        let error = CliError::refused(format!("nothing was written: {}: {}", held.id, held.waiting_on));
+        return Err(error.hint("plan again: a guard holds what was planned"));
+    }
+    if !checked.stale.is_empty() {
+        ui.say(&saved::stale(&checked.stale));
+    }
+    let fleet = saved.fleet();
+    let first_apply = if arguments.first_apply {
+        FirstApply::Allowed
+    } else {
+        FirstApply::Refused
+    };
+    let approval = Approval {
+        writes: Consent::Given,
+        deletions: Consent::Given,
+        data_loss: if arguments.answers.allow_data_loss {
+            Consent::Given
+        } else {
+            Consent::NotGiven
+        },
+    };
+    let approved = plan::approve(checked.plan.clone(), &approval).map_err(|refusal| {
+        CliError::refused(format!("nothing was written: {refusal}"))
+            .hint("pass --allow-data-loss if that is meant")
+    })?;
+    let stop = CancellationToken::new();
+    let interrupted = signal::cancel_on_interrupt(&stop)?;
+    let options = RunOptions {
+        first_apply,
+        parallelism: arguments.parallelism,
+        deadline: arguments.deadline,
+        revision: saved.revision.as_deref(),
+    };
+    let subject = Subject {
+        fleet: fleet.as_ref(),
+        content: &saved.content,
+    };
+    let executed = execute(access, subject, &live, &approved, &options, &stop, ui).await?;
+    let run = Run {
+        plan: &checked.plan,
+        executed: &executed,
+        is_interrupted: interrupted.is_cancelled(),
+        left_out: LeftOut::of(!checked.stale.is_empty() || saved.has_errors),
+    };
+    finish(&run, saved::document(saved), format, ui)
 }
 
 async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
@@ -78,40 +208,84 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         deadline: arguments.deadline,
         revision: prepared.files.tree.revision.as_deref(),
     };
+    let content = fleet::content(&prepared.files.reading);
+    let subject = Subject {
+        fleet,
+        content: &content,
+    };
+    let executed = execute(access, subject, &prepared.live, &approved, &options, &stop, ui).await?;
+    let run = Run {
+        plan: &prepared.plan,
+        executed: &executed,
+        is_interrupted: interrupted.is_cancelled(),
+        left_out: LeftOut::of(prepared.files.reading.findings.has_errors()),
+    };
+    finish(&run, prepared.document(), format, ui)
+}
+
+/// Executes with progress on stderr.
+async fn execute(
+    access: Access<'_>,
+    subject: Subject<'_>,
+    live: &Live,
+    approved: &ApprovedPlan,
+    options: &RunOptions<'_>,
+    stop: &CancellationToken,
+    ui: &mut Ui,
+) -> Result<Executed, CliError> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let shown = progress::show(receiver, approved.plan(), ui);
     let run = async {
         let sender = sender;
-        fleet::execute(
-            access,
-            &prepared.files.reading,
-            &prepared.live,
-            &approved,
-            &options,
-            Some(&sender),
-            &stop,
-        )
-        .await
+        fleet::execute(access, subject, live, approved, options, Some(&sender), stop).await
     };
     let (executed, ()) = tokio::join!(run, shown);
-    let executed = executed?;
-    finish(&prepared, &executed, format, interrupted.is_cancelled(), ui)
+    Ok(executed?)
 }
 
-/// Says what came of it.
-fn finish(
-    prepared: &Prepared,
-    executed: &Executed,
-    format: Format,
+/// Whether something was not even tried: clusters with errors, stale entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeftOut {
+    Nothing,
+    Something,
+}
+
+impl LeftOut {
+    fn of(is_something: bool) -> Self {
+        if is_something {
+            Self::Something
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
+/// A run that ended.
+struct Run<'a> {
+    plan: &'a Plan,
+    executed: &'a Executed,
     is_interrupted: bool,
+    left_out: LeftOut,
+}
+
+/// Says what came of it. `document` is the plan.
+fn finish(
+    run: &Run<'_>,
+    mut document: Map<String, Value>,
+    format: Format,
     ui: &mut Ui,
 ) -> Result<Exit, CliError> {
+    let Run {
+        plan,
+        executed,
+        is_interrupted,
+        left_out,
+    } = *run;
     let result = &executed.outcome;
     match format {
-        Format::Text if prepared.plan.is_empty() => {}
-        Format::Text => ui.answer(&outcome::text(&prepared.plan, result))?,
+        Format::Text if plan.is_empty() => {}
+        Format::Text => ui.answer(&outcome::text(plan, result))?,
         Format::Json => {
-            let mut document = prepared.document();
             document.insert("results".to_owned(), outcome::json(result));
             document.insert("isInterrupted".to_owned(), json!(is_interrupted));
             ui.answer(&json::document("apply", document.into()))?;
@@ -127,7 +301,7 @@ fn finish(
         ui.hint("the state is consistent: run the same command again to do the rest");
         return Ok(Exit::Interrupted);
     }
-    let is_whole = result.is_complete() && !prepared.files.reading.findings.has_errors();
+    let is_whole = result.is_complete() && left_out == LeftOut::Nothing;
     if !result.is_complete() {
         ui.hint("run the same command again to do the rest");
     }

@@ -11,6 +11,7 @@ pub mod install;
 pub mod plan;
 pub mod render;
 pub mod schema;
+pub mod show;
 pub mod status;
 pub mod validate;
 pub mod version;

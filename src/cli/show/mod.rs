@@ -3,5 +3,6 @@
 pub mod findings;
 pub mod json;
 pub mod outcome;
+pub mod saved;
 pub mod table;
 pub mod text;

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::api::fleet::Fleet;
-use crate::cli::ui::{CHANGE, COLUMNS, CREATE, DELETE, FAINT, WARNING, wrap};
+use crate::cli::ui::{CHANGE, COLUMNS, CREATE, DELETE, FAINT, Verbosity, WARNING, wrap};
 use crate::diagnostic::visible;
 use crate::fleet::Hub;
 use crate::object::{ObjectId, kinds, pointer};
@@ -30,6 +30,16 @@ pub struct Heading<'a> {
 pub enum Detail {
     Normal,
     Everything,
+}
+
+impl Detail {
+    pub fn of(verbosity: Verbosity) -> Self {
+        if verbosity >= Verbosity::Verbose {
+            Self::Everything
+        } else {
+            Self::Normal
+        }
+    }
 }
 
 /// Returns the whole plan. The last line is the summary.
@@ -238,7 +248,7 @@ fn change_words(change: &FieldChange, reason: &str, detail: Detail) -> String {
 }
 
 /// A value as one would write it: text bare where nothing can be mistaken, everything else as JSON.
-fn value(value: Option<&Value>) -> String {
+pub fn value(value: Option<&Value>) -> String {
     let text = match value {
         None | Some(Value::Null) => return "(unset)".to_owned(),
         Some(Value::String(text)) if is_plain(text) => text.clone(),

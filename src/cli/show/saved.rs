@@ -1,0 +1,79 @@
+//! A saved plan, and what moved since.
+
+use serde_json::{Map, Value, json};
+
+use super::{json, text};
+use crate::cli::ui::{COLUMNS, Verbosity, WARNING, wrap};
+use crate::diagnostic::visible;
+use crate::fleet::Hub;
+use crate::plan::{SavedPlan, Stale};
+
+/// Returns the plan as text, as it was shown when it was saved.
+pub fn text(saved: &SavedPlan, verbosity: Verbosity) -> String {
+    let hub = hub(saved);
+    let fleet = saved.fleet();
+    let heading = text::Heading {
+        fleet: fleet.as_ref(),
+        revision: saved.revision.as_deref(),
+        hub: &hub,
+    };
+    text::plan(&saved.to_plan(), &heading, text::Detail::of(verbosity))
+}
+
+/// Returns the hub that it is for.
+pub fn hub(saved: &SavedPlan) -> Hub {
+    Hub {
+        server: saved.hub.server.clone(),
+        uid: saved.hub.uid.clone(),
+    }
+}
+
+/// Returns the fields of the document of a plan.
+pub fn document(saved: &SavedPlan) -> Map<String, Value> {
+    let mut document = json::plan(&saved.to_plan());
+    document.insert("fleet".to_owned(), json::fleet(saved.fleet().as_ref()));
+    document.insert("hub".to_owned(), json!({ "uid": saved.hub.uid }));
+    document.insert("digest".to_owned(), json!(saved.digest));
+    document.insert("tool".to_owned(), json!(saved.tool));
+    document
+}
+
+/// Returns one entry for each object that moved: field, old and new value, and who wrote it.
+pub fn stale(stale: &[Stale]) -> String {
+    let mut out = String::new();
+    let mut last = None;
+    for one in stale {
+        if last != Some(&one.object) {
+            let name = match &one.object {
+                Some(id) => text::name(id),
+                None => "the hub".to_owned(),
+            };
+            out.push_str(&format!(
+                "  {WARNING}!{WARNING:#} {name}  {WARNING}stale{WARNING:#}\n"
+            ));
+            last = Some(&one.object);
+        }
+        let by = match &one.manager {
+            Some(manager) => format!(" (written by {})", visible(manager)),
+            None => String::new(),
+        };
+        let words = format!(
+            "{} {} -> {}{by}",
+            one.field,
+            value(one.old.as_ref()),
+            value(one.new.as_ref())
+        );
+        out.extend(
+            wrap(&words, COLUMNS - 6)
+                .iter()
+                .map(|line| format!("      {line}\n")),
+        );
+    }
+    out
+}
+
+/// A value that may be a secret is kept with its digest, and only its mask is shown.
+fn value(value: Option<&Value>) -> String {
+    let shown = value.map(|value| value.get("shown").unwrap_or(value));
+    text::value(shown)
+}

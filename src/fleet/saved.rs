@@ -1,0 +1,172 @@
+//! A plan that was saved: stored with what it was made from, and checked against the hub before it is executed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::json;
+
+use super::look::{Access, Live, look_at};
+use super::planning::{self, PlanOptions, content};
+use super::{FleetError, check_hub};
+use crate::compose::Reading;
+use crate::object::{Object, ObjectId, kinds};
+use crate::plan::{
+    Checked, EmptySet, Files, FleetEntry, FleetPolicy, Plan, Prune, SavedAction, SavedFrom, SavedHub,
+    SavedPlan, check_saved, put_back, stale_in_common,
+};
+use crate::render::Settings;
+
+/// Clusters as the files say, for values that a saved plan does not hold. Empty: only what is live is taken.
+pub type Values = BTreeMap<ObjectId, Object>;
+
+/// Returns a plan as it is stored.
+pub fn save(plan: &Plan, reading: &Reading, live: &Live, options: &PlanOptions) -> SavedPlan {
+    let cluster = |namespace: &str, name: &str| ObjectId::new(kinds::K0SMOTRON_CLUSTER, namespace, name);
+    let rejected = reading
+        .rejected
+        .iter()
+        .map(|(namespace, name)| cluster(namespace, name));
+    let named: BTreeSet<ObjectId> = reading
+        .clusters
+        .iter()
+        .map(|composed| composed.id())
+        .chain(rejected)
+        .collect();
+    SavedPlan::of(
+        plan,
+        &SavedFrom {
+            fleet: reading.fleet.as_ref(),
+            content: content(reading),
+            hub: SavedHub {
+                server: live.hub.server.clone(),
+                uid: live.hub.uid.clone(),
+            },
+            settings: &options.settings,
+            prune: options.prune,
+            force_conflicts: options.force_conflicts.clone(),
+            has_errors: reading.findings.has_errors(),
+            namespaces: live.namespaces.clone(),
+            named,
+            live: &live.observed.objects,
+            tool: env!("CARGO_PKG_VERSION"),
+        },
+    )
+}
+
+/// Looks at what a saved plan was made from.
+///
+/// *Errors* and *effects*: those of [`super::look`].
+pub async fn look_again(access: Access<'_>, saved: &SavedPlan) -> Result<Live, FleetError> {
+    let wanted = |entry: &&crate::plan::SavedEntry| {
+        entry.action != SavedAction::Delete && !entry.object.namespace.is_empty()
+    };
+    let in_files = saved.entries.iter().filter(wanted);
+    let in_files = in_files.map(|entry| entry.object.namespace.clone()).collect();
+    look_at(access, saved.fleet().as_ref(), in_files, saved.namespaces.clone()).await
+}
+
+/// Checks every entry of a saved plan, and plans its desired objects anew, so that everything that guards a plan guards
+/// it a second time.
+///
+/// *Errors*: another hub than the Fleet names; values that the plan does not hold and nobody else has
+/// ([`FleetError::Withheld`]), unless the plan is stale anyway.
+/// *Effects*: those of [`super::plan`].
+pub async fn check(
+    access: Access<'_>,
+    saved: &SavedPlan,
+    live: &Live,
+    values: &Values,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Checked, FleetError> {
+    check_hub(saved.fleet().as_ref(), &live.hub)?;
+    let common = stale_in_common(saved, live.hub.uid.as_deref(), &json!(settings));
+    if !common.is_empty() {
+        return Ok(Checked {
+            stale: common,
+            ..Checked::default()
+        });
+    }
+    let (bodies, missing) = bodies(saved, live, values);
+    let entries: Vec<FleetEntry> = saved
+        .entries
+        .iter()
+        .filter(|entry| !entry.object.namespace.is_empty())
+        .filter_map(|entry| {
+            Some(FleetEntry {
+                id: entry.object.clone(),
+                object: bodies.get(&entry.object)?.clone(),
+                source: entry.source().to_owned(),
+                place: entry.reason.clone(),
+                places: BTreeMap::new(),
+            })
+        })
+        .collect();
+    let options = PlanOptions {
+        prune: if saved.prune { Prune::Yes } else { Prune::No },
+        force_conflicts: saved.force_conflicts.clone(),
+        settings: settings.clone(),
+        now,
+    };
+    let named = saved.not_written();
+    let policy = policy(saved, live, !(entries.is_empty() && named.is_empty()));
+    let anew = planning::of_entries(access, &entries, &named, live, &policy, &options).await?;
+    let checked = check_saved(saved, &bodies, &live.observed, anew);
+    if checked.stale.is_empty() && checked.refused.is_empty() && !missing.is_empty() {
+        return Err(FleetError::Withheld { missing });
+    }
+    Ok(checked)
+}
+
+/// Returns what entries send, complete where the values are found, and the places of those that are not.
+fn bodies(saved: &SavedPlan, live: &Live, values: &Values) -> (BTreeMap<ObjectId, Object>, Vec<String>) {
+    let mut bodies = BTreeMap::new();
+    let mut missing = Vec::new();
+    for entry in &saved.entries {
+        let Some(patch) = &entry.patch else { continue };
+        let found = [
+            values.get(&entry.object),
+            live.observed.objects.get(&entry.object),
+        ];
+        let found: Vec<&Object> = found.into_iter().flatten().collect();
+        let body = match put_back(patch, &entry.withheld, &found) {
+            Ok(body) => body,
+            Err(pointers) => {
+                let path = |pointer: &String| crate::object::pointer::to_field_path(pointer);
+                missing.extend(
+                    pointers
+                        .iter()
+                        .map(|pointer| format!("{} {}", entry.object, path(pointer))),
+                );
+                patch.clone()
+            }
+        };
+        bodies.insert(entry.object.clone(), body);
+    }
+    (bodies, missing)
+}
+
+/// The guards of the Fleet as it was saved, and what the hub says now.
+fn policy(saved: &SavedPlan, live: &Live, has_clusters: bool) -> FleetPolicy {
+    let fleet = saved.fleet();
+    let files = if saved.has_errors {
+        Files::WithErrors
+    } else {
+        Files::Sound
+    };
+    let mut policy = FleetPolicy::of(fleet.as_ref().map(|fleet| &fleet.spec), files);
+    policy.revision = saved.revision.clone();
+    policy.prune = if saved.prune { Prune::Yes } else { Prune::No };
+    policy.force_conflicts = saved.force_conflicts.clone();
+    if has_clusters {
+        // Not all clusters of the files are entries: that none is does not make the set empty.
+        policy.empty_set = EmptySet::Allowed;
+    }
+    if let Some(stored) = &live.parent {
+        policy.deleted_before = stored.parent.spent_on(&saved.content);
+    }
+    if fleet.is_some_and(|fleet| fleet.spec.creates_namespaces()) {
+        policy.missing_namespaces = live.missing_namespaces.clone();
+    }
+    policy
+}

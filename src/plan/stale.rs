@@ -1,0 +1,300 @@
+//! What moved since a plan was saved: each field with what it was, what it is and who wrote it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::saved::{SavedAction, SavedEntry, SavedPlan};
+use super::{Operation, Plan, shown, tracking};
+use crate::api::labels;
+use crate::object::{Object, ObjectId, Observed, differences, digest, pointer};
+
+/// One thing that is not as it was when the plan was saved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stale {
+    /// `None`: the hub or its operator.
+    pub object: Option<ObjectId>,
+    /// Field path, such as `spec.version` or `metadata.uid`.
+    pub field: String,
+    /// `None`: it was not set.
+    pub old: Option<Value>,
+    pub new: Option<Value>,
+    /// Who wrote it last, where that is known.
+    pub manager: Option<String>,
+}
+
+/// An object as it is now, against an entry.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// Just as it was.
+    Fits,
+    /// What the entry does is done already, as after a run that was interrupted.
+    Done,
+    Moved(Vec<Stale>),
+}
+
+/// Returns the live fields that a write of `body` touches or that the fleet owns; without a body, those that decide what
+/// a deletion takes away.
+///
+/// *Shape*: by JSON pointer; a list is one value. What may be a secret is a digest.
+pub(super) fn seen(live: &Object, body: Option<&Object>) -> BTreeMap<String, Value> {
+    let mut pointers = BTreeSet::new();
+    match body {
+        Some(body) => {
+            for part in ["/spec", "/metadata/labels", "/metadata/annotations"] {
+                leaves(part, body.0.pointer(part), &mut pointers);
+            }
+            if let Some(owned) = tracking::applied(live) {
+                owned_leaves("", owned, &live.0, &mut pointers);
+            }
+        }
+        None => {
+            leaves("/spec", live.0.pointer("/spec"), &mut pointers);
+            let id = pointer::push("/metadata/labels", labels::FLEET_ID);
+            let tracking = pointer::push("/metadata/annotations", labels::TRACKING);
+            pointers.extend([id, tracking]);
+        }
+    }
+    pointers
+        .into_iter()
+        .filter_map(|pointer| {
+            let value = live.0.pointer(&pointer)?;
+            let value = masked(&pointer, value);
+            Some((pointer, value))
+        })
+        .collect()
+}
+
+/// Judges one entry of a saved plan by the object that is there now.
+pub(super) fn standing(entry: &SavedEntry, live: Option<&Object>, body: Option<&Object>) -> Standing {
+    let one = |field: &str, old: Option<Value>, new: Option<Value>| Stale {
+        object: Some(entry.object.clone()),
+        field: field.to_owned(),
+        old,
+        new,
+        manager: None,
+    };
+    let uid = |live: Option<&Object>| live.and_then(Object::uid).map(Value::from);
+    let is_as_wanted =
+        |live: &Object, body: &Object| differences(body, live, labels::FLEET_MANAGER).is_empty();
+    match (entry.action, live) {
+        (SavedAction::Create, None) => Standing::Fits,
+        (SavedAction::Delete, None) => Standing::Done,
+        (SavedAction::Create, Some(found)) => match body {
+            Some(body) if is_as_wanted(found, body) => Standing::Done,
+            Some(_) | None => Standing::Moved(vec![Stale {
+                manager: tracking::last_writer(found, "/spec"),
+                ..one("metadata.uid", None, uid(live))
+            }]),
+        },
+        (SavedAction::Change, None) => Standing::Moved(vec![one(
+            "metadata.uid",
+            entry.uid.clone().map(Value::from),
+            None,
+        )]),
+        (SavedAction::Change | SavedAction::Delete, Some(found)) => {
+            if found.uid() != entry.uid.as_deref() {
+                return Standing::Moved(vec![one(
+                    "metadata.uid",
+                    entry.uid.clone().map(Value::from),
+                    uid(live),
+                )]);
+            }
+            if let Some(body) = body
+                && is_as_wanted(found, body)
+            {
+                return Standing::Done;
+            }
+            let now = seen(found, entry.patch.as_ref());
+            if entry.live_digest == Some(digest(&json!(now))) {
+                return Standing::Fits;
+            }
+            let moved = moved(&entry.live, &now).map(|(pointer, old, new)| Stale {
+                manager: tracking::last_writer(found, pointer),
+                ..one(&pointer::to_field_path(pointer), old, new)
+            });
+            Standing::Moved(moved.collect())
+        }
+    }
+}
+
+/// Compares what is common to a whole plan: the hub and how its operator renders.
+pub fn common(saved: &SavedPlan, hub_uid: Option<&str>, operator: &Value) -> Vec<Stale> {
+    let one = |field: &str, old: Option<Value>, new: Option<Value>| Stale {
+        object: None,
+        field: field.to_owned(),
+        old,
+        new,
+        manager: None,
+    };
+    let mut stale = Vec::new();
+    if saved.hub.uid.as_deref() != hub_uid {
+        stale.push(one(
+            "hub.uid",
+            saved.hub.uid.clone().map(Value::from),
+            hub_uid.map(Value::from),
+        ));
+    }
+    let flat = |value: &Value| -> BTreeMap<String, Value> {
+        let fields = value.as_object().into_iter().flatten();
+        fields
+            .map(|(key, value)| (format!("/operator/{key}"), value.clone()))
+            .collect()
+    };
+    let (old, new) = (flat(&json!(saved.operator)), flat(operator));
+    stale
+        .extend(moved(&old, &new).map(|(pointer, old, new)| one(&pointer::to_field_path(pointer), old, new)));
+    stale
+}
+
+/// What becomes of a saved plan on the hub as it is now.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    pub stale: Vec<Stale>,
+    /// Entries that a guard holds now, with its words.
+    pub refused: Vec<super::Held>,
+    /// Entries that need no write any more.
+    pub done: Vec<ObjectId>,
+    /// The entries that fit, exactly as they were saved but for the resource versions of what is deleted.
+    pub plan: Plan,
+}
+
+/// Compares every entry of a saved plan with what is there, and with a plan made anew from the same desired objects:
+/// only what both want alike is left.
+///
+/// `bodies` holds what entries send, complete.
+pub fn check(
+    saved: &SavedPlan,
+    bodies: &BTreeMap<ObjectId, Object>,
+    observed: &Observed,
+    mut anew: Plan,
+) -> Checked {
+    let mut checked = Checked::default();
+    let mut fitting = BTreeSet::new();
+    for entry in &saved.entries {
+        // Whether a namespace is there is seen when the plan is made anew.
+        if entry.object.namespace.is_empty() {
+            fitting.insert(entry.object.clone());
+            continue;
+        }
+        let live = observed.objects.get(&entry.object);
+        match standing(entry, live, bodies.get(&entry.object)) {
+            Standing::Done => checked.done.push(entry.object.clone()),
+            Standing::Moved(stale) => checked.stale.extend(stale),
+            Standing::Fits => match agreed(entry, bodies, &anew) {
+                Agreed::Yes => {
+                    fitting.insert(entry.object.clone());
+                }
+                Agreed::Stale(stale) => checked.stale.push(*stale),
+                Agreed::Held => {
+                    let held = anew.held.iter().filter(|held| held.id == entry.object);
+                    checked.refused.extend(held.cloned());
+                }
+            },
+        }
+    }
+    for wave in &mut anew.waves {
+        wave.actions.retain(|action| fitting.contains(&action.id));
+    }
+    anew.waves.retain(|wave| !wave.actions.is_empty());
+    checked.plan = Plan {
+        revision: saved.revision.clone(),
+        waves: anew.waves,
+        held: saved.held.clone(),
+        unchanged: saved.unchanged.clone(),
+    };
+    checked
+}
+
+enum Agreed {
+    Yes,
+    Held,
+    Stale(Box<Stale>),
+}
+
+fn agreed(entry: &SavedEntry, bodies: &BTreeMap<ObjectId, Object>, anew: &Plan) -> Agreed {
+    let one = |field: &str, old: Value, new: Value| {
+        Agreed::Stale(Box::new(Stale {
+            object: Some(entry.object.clone()),
+            field: field.to_owned(),
+            old: Some(old),
+            new: Some(new),
+            manager: None,
+        }))
+    };
+    let Some(action) = anew.actions().find(|action| action.id == entry.object) else {
+        return match anew.held.iter().any(|held| held.id == entry.object) {
+            true => Agreed::Held,
+            false => one("action", json!(entry.action), json!("none")),
+        };
+    };
+    let is_same = match (&action.operation, entry.action) {
+        (Operation::Create { body }, SavedAction::Create) => bodies.get(&entry.object) == Some(body),
+        (Operation::Apply { body, uid }, SavedAction::Change) => {
+            bodies.get(&entry.object) == Some(body) && Some(uid) == entry.uid.as_ref()
+        }
+        (Operation::Delete { uid, .. }, SavedAction::Delete) => Some(uid) == entry.uid.as_ref(),
+        (_, _) => false,
+    };
+    if !is_same {
+        return one("action", json!(entry.action), json!("another one"));
+    }
+    if action.impact > entry.impact {
+        return one("impact", json!(entry.impact), json!(action.impact));
+    }
+    Agreed::Yes
+}
+
+fn moved<'a>(
+    old: &'a BTreeMap<String, Value>,
+    new: &'a BTreeMap<String, Value>,
+) -> impl Iterator<Item = (&'a str, Option<Value>, Option<Value>)> {
+    let pointers: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    pointers.into_iter().filter_map(|pointer| {
+        let (old, new) = (old.get(pointer), new.get(pointer));
+        (old != new).then(|| (pointer.as_str(), old.cloned(), new.cloned()))
+    })
+}
+
+/// Pointers of everything in a value that is no object with fields.
+fn leaves(at: &str, value: Option<&Value>, pointers: &mut BTreeSet<String>) {
+    match value {
+        None => {}
+        Some(Value::Object(fields)) if !fields.is_empty() => {
+            for (key, value) in fields {
+                leaves(&pointer::push(at, key), Some(value), pointers);
+            }
+        }
+        Some(_) => {
+            pointers.insert(at.to_owned());
+        }
+    }
+}
+
+/// Pointers of the fields in a `fieldsV1`; what is owned inside of a list is the list.
+fn owned_leaves(at: &str, owned: &Value, live: &Value, pointers: &mut BTreeSet<String>) {
+    let below: Vec<(&str, &Value)> = owned
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.strip_prefix("f:")?, value)))
+        .collect();
+    if below.is_empty() {
+        if !at.is_empty() {
+            leaves(at, live.pointer(at), pointers);
+        }
+        return;
+    }
+    for (key, value) in below {
+        owned_leaves(&pointer::push(at, key), value, live, pointers);
+    }
+}
+
+fn masked(at: &str, value: &Value) -> Value {
+    let shown = shown::value(at, value);
+    if shown == *value {
+        shown
+    } else {
+        json!({ "shown": shown, "sha256": digest(value) })
+    }
+}
