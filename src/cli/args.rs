@@ -1,8 +1,10 @@
 //! What can be written on the command line. One file a verb is in `commands/`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands;
@@ -265,5 +267,72 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
         assert!(duration("30").is_err() && duration("0s").is_err());
+    }
+}
+
+/// What those who write clusters may ask of the hub.
+#[derive(Debug, Clone, Args)]
+pub struct HubProtection {
+    /// Allow clusters to use directories of nodes: `hostPath` in persistence, mounts and manifests
+    #[arg(long, env = "K0SMOTRON_FLEET_ALLOW_HOST_PATH", value_parser = FalseyValueParser::new(), help_heading = "Protection of the hub")]
+    pub allow_host_path: bool,
+    /// Allow only images below this name, for example `quay.io/k0sproject` (can be repeated) [default: all]
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        env = "K0SMOTRON_FLEET_ALLOWED_IMAGES",
+        value_delimiter = ',',
+        value_parser = image_prefix,
+        help_heading = "Protection of the hub"
+    )]
+    pub allowed_images: Vec<String>,
+    /// Allow pods to run as this ServiceAccount only (can be repeated) [default: all]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "K0SMOTRON_FLEET_ALLOWED_SERVICE_ACCOUNTS",
+        value_delimiter = ',',
+        value_parser = account_name,
+        help_heading = "Protection of the hub"
+    )]
+    pub allowed_service_accounts: Vec<String>,
+    /// Make NetworkPolicies for every cluster: etcd is reached by nobody else
+    #[arg(long, env = "K0SMOTRON_FLEET_NETWORK_POLICIES", value_parser = FalseyValueParser::new(), help_heading = "Protection of the hub")]
+    pub network_policies: bool,
+}
+
+impl HubProtection {
+    /// Prefixes of images that may be used, sorted; empty: all.
+    pub fn images(&self) -> Vec<String> {
+        sorted(&self.allowed_images)
+    }
+
+    /// ServiceAccounts that may be used, sorted; empty: all.
+    pub fn service_accounts(&self) -> Vec<String> {
+        sorted(&self.allowed_service_accounts)
+    }
+}
+
+/// A variable of the environment that is set to nothing is one empty value.
+fn sorted(values: &[String]) -> Vec<String> {
+    let values: BTreeSet<&String> = values.iter().filter(|value| !value.is_empty()).collect();
+    values.into_iter().cloned().collect()
+}
+
+fn image_prefix(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "./:@_-".contains(c);
+    if text.trim().chars().all(is_allowed) {
+        Ok(text.trim().to_owned())
+    } else {
+        Err("write the beginning of image names, for example `quay.io/k0sproject`".to_owned())
+    }
+}
+
+fn account_name(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    if text.trim().chars().all(is_allowed) {
+        Ok(text.trim().to_owned())
+    } else {
+        Err("write the name of a ServiceAccount".to_owned())
     }
 }

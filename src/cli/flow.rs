@@ -99,7 +99,7 @@ pub async fn prepare(arguments: &PlanArguments, ui: &mut Ui) -> Result<Prepared,
     let options = PlanOptions {
         prune: if arguments.prune { Prune::Yes } else { Prune::No },
         force_conflicts: arguments.force_conflicts.iter().cloned().collect(),
-        settings: Settings::standard(),
+        settings: Settings::of_another_process(),
         now: Timestamp::now(),
     };
     let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;

@@ -35,7 +35,7 @@ pub(super) fn kind_of(at: &str, is_custom: bool) -> ListKind {
         "volumeMounts" => ListKind::Keyed(&[("mountPath", None)]),
         "volumeDevices" => ListKind::Keyed(&[("devicePath", None)]),
         "ports" if at == "/spec/ports" => ListKind::Keyed(&[("port", None), PROTOCOL]),
-        "ports" => ListKind::Keyed(&[("containerPort", None), PROTOCOL]),
+        "ports" if at.contains("ontainers/") => ListKind::Keyed(&[("containerPort", None), PROTOCOL]),
         "topologySpreadConstraints" => ListKind::Keyed(&[("topologyKey", None), ("whenUnsatisfiable", None)]),
         "hostAliases" => ListKind::Keyed(&[("ip", None)]),
         "conditions" => ListKind::Keyed(&[("type", None)]),

@@ -51,6 +51,7 @@ pub(super) fn prune(object: &mut Object, kind: Kind, manager: &str) {
     } else if kind == kinds::POD_DISRUPTION_BUDGET
         || kind == kinds::CRON_JOB
         || kind == kinds::CONFIG_MAP
+        || kind == kinds::NETWORK_POLICY
         || kind == kinds::SECRET
     {
         &[]

@@ -19,7 +19,7 @@ use crate::plan::FailureKind;
 pub use nodes::Nodes;
 
 /// Kinds whose objects belong to a cluster.
-pub const CHILDREN: [Kind; 7] = [
+pub const CHILDREN: [Kind; 8] = [
     kinds::SERVICE,
     kinds::SECRET,
     kinds::CONFIG_MAP,
@@ -27,6 +27,7 @@ pub const CHILDREN: [Kind; 7] = [
     kinds::STATEFUL_SET,
     kinds::POD_DISRUPTION_BUDGET,
     kinds::CRON_JOB,
+    kinds::NETWORK_POLICY,
 ];
 
 /// Up to this many namespaces are listed one by one; more are listed as a whole, if that is allowed.

@@ -77,12 +77,13 @@ struct Store {
 }
 
 /// Kinds whose objects belong to a cluster.
-const CHILDREN: [Kind; 7] = [
+const CHILDREN: [Kind; 8] = [
     kinds::SERVICE,
     kinds::STATEFUL_SET,
     kinds::CONFIG_MAP,
     kinds::POD_DISRUPTION_BUDGET,
     kinds::CRON_JOB,
+    kinds::NETWORK_POLICY,
     kinds::PERSISTENT_VOLUME_CLAIM,
     kinds::SECRET,
 ];

@@ -18,8 +18,6 @@ const MANIFESTS: &str = "/var/lib/k0s/manifests";
 const READ_ONLY_SOURCES: [&str; 4] = ["configMap", "downwardAPI", "projected", "secret"];
 
 /// Says what is wrong with manifests and mounts that the schema cannot say.
-///
-/// A path of the node is refused: whoever may create clusters must not thereby read the hosting cluster's nodes.
 pub(super) fn refusal(spec: &ClusterSpec) -> Option<Stalled> {
     let manifests = spec.manifests.iter().map(|manifest| {
         let mut source = source_of(manifest);
@@ -31,12 +29,6 @@ pub(super) fn refusal(spec: &ClusterSpec) -> Option<Stalled> {
         .iter()
         .map(|mount| (format!("spec.mounts[{}]", mount.path), written(mount)));
     manifests.chain(mounts).find_map(|(field, source)| {
-        if source.contains_key("hostPath") {
-            return Some(invalid(
-                &field,
-                "this operator allows no paths of nodes; use another kind of volume",
-            ));
-        }
         (source.len() != 1).then(|| {
             invalid(
                 &field,
@@ -160,19 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_the_node_and_a_mount_of_nothing_are_refused_with_what_to_write() {
+    fn a_mount_of_nothing_is_refused_with_what_to_write() {
         let message = |value: Value| {
             refusal(&spec(value))
                 .map(|stalled| stalled.message)
                 .unwrap_or_default()
         };
-        let of_node = message(json!({"mounts": [{"path": "/host", "hostPath": {"path": "/"}}]}));
-        assert!(
-            of_node.contains("spec.mounts[/host]") && of_node.contains("no paths of nodes"),
-            "{of_node}"
-        );
-        let of_node = message(json!({"manifests": [{"name": "m", "hostPath": {"path": "/"}}]}));
-        assert!(of_node.contains("spec.manifests[m]"), "{of_node}");
         let nothing = message(json!({"mounts": [{"path": "/a"}]}));
         assert!(nothing.contains("exactly one volume source"), "{nothing}");
         assert_eq!(

@@ -67,7 +67,7 @@ pub struct LoadBalancerFacts {
 #[serde(rename_all = "camelCase")]
 pub struct StatefulSetFacts {
     pub uid: String,
-    /// Image of the first container.
+    /// Image of the container that runs k0s or etcd.
     pub image: Option<String>,
     pub renderer_revision: Option<u32>,
     pub spec_replicas: i32,
@@ -112,6 +112,20 @@ pub struct Settings {
     /// DNS domain of the hosting cluster.
     pub cluster_domain: String,
     pub allows_host_path: bool,
+    /// What images of pods begin with, at whole parts of the name; empty: any.
+    pub allowed_images: Vec<String>,
+    /// ServiceAccounts of pods; empty: any.
+    pub allowed_service_accounts: Vec<String>,
+    /// Who else than the pods of a cluster may reach its etcd; `None`: no network policies.
+    pub network_policies: Option<NetworkPolicySettings>,
+}
+
+/// What network policies depend on besides the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicySettings {
+    /// Namespace of the operator's pods.
+    pub operator_namespace: String,
 }
 
 /// The image of etcd for new clusters.
@@ -126,6 +140,17 @@ impl Settings {
             default_etcd_image: DEFAULT_ETCD_IMAGE.to_owned(),
             cluster_domain: "cluster.local".to_owned(),
             allows_host_path: false,
+            allowed_images: Vec::new(),
+            allowed_service_accounts: Vec::new(),
+            network_policies: None,
+        }
+    }
+
+    /// The settings of an operator of which nothing is known: what it may allow is not refused here.
+    pub fn of_another_process() -> Self {
+        Self {
+            allows_host_path: true,
+            ..Self::standard()
         }
     }
 }

@@ -316,20 +316,29 @@ fn integer(object: &Object, pointer: &str) -> i32 {
 }
 
 fn image(pods: &Object) -> Option<&str> {
-    pods.text("/spec/template/spec/containers/0/image")
+    main_container(pods)?.get("image")?.as_str()
+}
+
+/// The container that runs k0s or etcd. A patch may have put others before it.
+fn main_container(pods: &Object) -> Option<&Value> {
+    let containers = pods.0.pointer("/spec/template/spec/containers")?.as_array()?;
+    let is_main = |container: &&Value| {
+        let name = container.get("name").and_then(Value::as_str);
+        matches!(name, Some("controller" | "etcd"))
+    };
+    containers.iter().find(is_main).or_else(|| containers.first())
 }
 
 fn container_port(pods: &Object, name: &str) -> Option<i32> {
-    named_port(
-        pods,
-        "/spec/template/spec/containers/0/ports",
-        name,
-        "containerPort",
-    )
+    port(main_container(pods)?.get("ports")?, name, "containerPort")
 }
 
 fn named_port(object: &Object, list: &str, name: &str, field: &str) -> Option<i32> {
-    let ports = object.0.pointer(list)?.as_array()?;
+    port(object.0.pointer(list)?, name, field)
+}
+
+fn port(ports: &Value, name: &str, field: &str) -> Option<i32> {
+    let ports = ports.as_array()?;
     let port = ports
         .iter()
         .find(|port| port.get("name").and_then(Value::as_str) == Some(name))?;

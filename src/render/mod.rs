@@ -8,6 +8,7 @@
 //! annotations of the cluster, on its uid, or on which release of this program renders it.
 
 mod additions;
+mod allowed;
 mod answer;
 mod config_map;
 mod control_plane;
@@ -22,8 +23,11 @@ mod key_plan;
 mod key_secrets;
 #[cfg(test)]
 mod laws;
+mod network_policies;
 mod objects;
 mod parts;
+mod patches;
+mod pod_security;
 mod resolve;
 mod resolved;
 pub mod revisions;
@@ -37,10 +41,13 @@ mod world;
 
 pub use answer::{Answer, Answers, Desired, Stalled};
 pub use facts::{
-    ClaimFacts, DEFAULT_ETCD_IMAGE, Facts, LoadBalancerFacts, ServiceFacts, Settings, StatefulSetFacts,
-    VolumeFacts,
+    ClaimFacts, DEFAULT_ETCD_IMAGE, Facts, LoadBalancerFacts, NetworkPolicySettings, ServiceFacts, Settings,
+    StatefulSetFacts, VolumeFacts,
 };
 pub use objects::objects;
+pub use patches::strategic::apply as apply_strategic;
+pub use patches::{MATCHES_NOTHING, merge_keys};
+pub use pod_security::violations as baseline_violations;
 pub use resolve::resolve;
 pub use resolved::{EtcdPlan, ResolvedCluster};
 

@@ -3,13 +3,24 @@
 use super::answer::Answers;
 use super::resolved::ResolvedCluster;
 use super::{
-    config_map, control_plane, defrag_job, disruption_budgets, etcd_pods, key_secrets, services, volumes,
+    config_map, control_plane, defrag_job, disruption_budgets, etcd_pods, key_secrets, network_policies,
+    services, volumes,
 };
 use crate::api::names;
 use crate::pki::KeyPurpose;
 
 /// Returns an answer for every object of a cluster. Never fails; the same cluster gives the same bytes.
 pub fn objects(cluster: &ResolvedCluster) -> Answers {
+    let mut answers = unpatched(cluster);
+    cluster
+        .patches
+        .apply(&mut answers)
+        .expect("a cluster is resolved only when its patches can be applied to these very objects");
+    answers
+}
+
+/// Returns the answers as they are before the user's patches.
+pub(super) fn unpatched(cluster: &ResolvedCluster) -> Answers {
     let mut answers = Answers::new();
     services::answer(cluster, &mut answers);
     key_secrets::answer(cluster, &mut answers);
@@ -18,6 +29,7 @@ pub fn objects(cluster: &ResolvedCluster) -> Answers {
     defrag_job::answer(cluster, &mut answers);
     control_plane::answer(cluster, &mut answers);
     disruption_budgets::answer(cluster, &mut answers);
+    network_policies::answer(cluster, &mut answers);
     volumes::answer(cluster, &mut answers);
     answers
 }

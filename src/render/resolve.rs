@@ -6,8 +6,9 @@ use super::answer::Stalled;
 use super::exposure::{self, Exposure};
 use super::facts::{Facts, Settings};
 use super::key_plan::Keys;
+use super::patches::Patches;
 use super::resolved::{EtcdPlan, ResolvedCluster};
-use super::{additions, etcd_plan, revisions, supported};
+use super::{additions, allowed, etcd_plan, objects, revisions, supported};
 use crate::api::cluster_parts::{KeyAlgorithm, UpdatePolicy};
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, Pins, names};
@@ -19,7 +20,8 @@ use crate::pki::KeyPurpose;
 ///
 /// Errors when nothing of this generation may be rendered; the message says what a person must do.
 pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result<ResolvedCluster, Stalled> {
-    check(spec, facts)?;
+    check(spec, facts, settings)?;
+    let patches = Patches::read(spec)?;
     let mut held = Vec::new();
     let version = version(spec, facts, settings, &mut held)?;
     let image = k0s::reference(spec.image.as_deref(), spec.image_repository.as_deref(), version);
@@ -48,9 +50,7 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
     let renew_before = keys.shortest_renew_before()?;
     let keys = keys.decide(&mut held)?;
     let pins = pins(facts, version, &etcd, &exposure, key_algorithm, revision);
-    held.sort();
-    held.dedup();
-    Ok(ResolvedCluster {
+    let mut cluster = ResolvedCluster {
         name: facts.name.clone(),
         namespace: facts.namespace.clone(),
         uid: facts.uid.clone(),
@@ -76,8 +76,20 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         stored_pins: facts.stored_pins.clone(),
         stateful_sets: facts.stateful_sets.clone(),
         cluster_domain: settings.cluster_domain.clone(),
+        network_policies: settings.network_policies.clone(),
+        patches,
         held,
-    })
+    };
+    if !cluster.patches.is_empty() || allowed::limits_pods(settings) {
+        let mut answers = objects::unpatched(&cluster);
+        cluster.held.extend(cluster.patches.apply(&mut answers)?);
+        if let Some(refusal) = allowed::refusal_of_pods(&answers, settings) {
+            return Err(refusal);
+        }
+    }
+    cluster.held.sort();
+    cluster.held.dedup();
+    Ok(cluster)
 }
 
 /// Returns the refusal of a field that the API server should not have let through.
@@ -98,7 +110,7 @@ fn etcd_settings(spec: &ClusterSpec) -> Result<Map<String, Value>, Stalled> {
 }
 
 /// Reasons not to look any further.
-fn check(spec: &ClusterSpec, facts: &Facts) -> Result<(), Stalled> {
+fn check(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result<(), Stalled> {
     let stalled = |reason: &str, message: String| {
         Err(Stalled {
             reason: reason.to_owned(),
@@ -123,6 +135,9 @@ fn check(spec: &ClusterSpec, facts: &Facts) -> Result<(), Stalled> {
         );
     }
     if let Some(refusal) = supported::unsupported(spec) {
+        return Err(refusal);
+    }
+    if let Some(refusal) = allowed::refusal_of_spec(spec, settings) {
         return Err(refusal);
     }
     if let Some(refusal) = additions::refusal(spec) {

@@ -12,7 +12,8 @@ use crate::api::cluster_status::{Endpoint, HeldStatus};
 use crate::k0s::Version;
 use crate::pki::{KeyDecision, KeyPurpose};
 
-use super::facts::{ServiceFacts, StatefulSetFacts, VolumeFacts};
+use super::facts::{NetworkPolicySettings, ServiceFacts, StatefulSetFacts, VolumeFacts};
+use super::patches::Patches;
 
 /// Everything [`super::objects`] needs. No default, pin or fact is looked at after this.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +57,10 @@ pub struct ResolvedCluster {
     pub stored_pins: Option<Pins>,
     pub stateful_sets: BTreeMap<String, StatefulSetFacts>,
     pub cluster_domain: String,
+    /// `None`: no network policies.
+    pub network_policies: Option<NetworkPolicySettings>,
+    /// The user's changes to the objects, which can be applied to them.
+    pub patches: Patches,
     /// What is not done, and why.
     pub held: Vec<HeldStatus>,
 }

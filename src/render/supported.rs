@@ -60,7 +60,7 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         pod_annotations: _,
         pod_disruption_budget,
         kubeconfig,
-        patches,
+        patches: _,
         remote_host_cluster,
         update_policy: _,
     } = spec;
@@ -119,18 +119,17 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         if let Some(EtcdSpec {
             image: _,
             args: _,
-            persistence,
+            persistence:
+                None
+                | Some(VolumeSize {
+                    storage_class: _,
+                    size: _,
+                }),
             resources: _,
             defrag_job: _,
             members: _,
         }) = etcd
-        {
-            if let Some(VolumeSize {
-                storage_class: _,
-                size: _,
-            }) = persistence
-            {}
-        }
+        {}
     }
     note(
         k0s_config.as_ref().is_some_and(has_node_local_load_balancing),
@@ -157,7 +156,6 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         group: _,
     }) = kubeconfig
     {}
-    note(!patches.is_empty(), "spec.patches");
     note(remote_host_cluster.is_some(), "spec.remoteHostCluster");
     fields
 }
@@ -179,13 +177,13 @@ mod tests {
             "ingress": {"apiHost": "a", "konnectivityHost": "b"},
             "persistence": {"type": "pvc"},
             "storage": {"type": "nats"},
-            "patches": [{"target": {"kind": "Service", "component": "etcd"}, "patch": {"type": "json", "content": "[]"}}],
+            "remoteHostCluster": {"kubeconfigRef": {"name": "elsewhere"}},
         });
         assert_eq!(
             refusal(written).as_deref(),
             Some(
                 "not supported yet: spec.ttl, spec.ingress, spec.persistence.type, spec.storage.type, \
-                 spec.patches; nothing of this generation is applied until they are removed"
+                 spec.remoteHostCluster; nothing of this generation is applied until they are removed"
             )
         );
     }

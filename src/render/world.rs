@@ -73,6 +73,10 @@ impl World {
         *generation = generation.map(|generation| generation + 1);
     }
 
+    pub fn cluster_spec(&self) -> Value {
+        serde_json::to_value(&self.cluster.spec).unwrap()
+    }
+
     /// Reasons why something is held, in order.
     pub fn held(&self) -> Vec<String> {
         self.resolved().held.into_iter().map(|held| held.reason).collect()

@@ -8,7 +8,7 @@ use crate::api::{condition, names};
 use crate::object::{ObjectId, kinds};
 use crate::pki::KeyPurpose;
 use crate::plan::{ActionResult, FailureKind, HeldReason};
-use crate::render::StatefulSetFacts;
+use crate::render::{MATCHES_NOTHING, StatefulSetFacts};
 
 /// The words that conditions give as reasons. Dashboards and scripts compare them, so they are listed once.
 pub mod reason {
@@ -301,11 +301,12 @@ pub(super) fn kubeconfig_ready(input: &Input<'_>, wanted: &Wanted) -> Verdict {
 /// Returns what only a person can resolve, the most fundamental first: `(reason, message)`.
 pub(super) fn needs_a_person(input: &Input<'_>, wanted: &Wanted) -> Option<(String, String)> {
     // The others wait for something, or have no effect.
-    const FOR_A_PERSON: [&str; 4] = [
+    const FOR_A_PERSON: [&str; 5] = [
         reason::FOREIGN_OBJECT,
         reason::LEFTOVER_KEY,
         reason::VERSION_SKEW,
         reason::ADDRESS_CHANGED,
+        MATCHES_NOTHING,
     ];
     let by_the_renderer = || {
         FOR_A_PERSON.iter().find_map(|reason| {

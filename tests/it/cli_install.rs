@@ -21,8 +21,16 @@ async fn dry_run_errors(servers: &Servers, name: &str, annotations: &str) -> Str
 
 #[test]
 fn what_is_generated_is_what_the_code_makes() {
+    use k0smotron_fleet::cli::args::HubProtection;
     use k0smotron_fleet::cli::{commands::install, exit, reference};
-    assert_current("deploy/install.yaml", &install::manifests(install::DEFAULT_IMAGE));
+    let nothing_is_allowed = HubProtection {
+        allow_host_path: false,
+        allowed_images: Vec::new(),
+        allowed_service_accounts: Vec::new(),
+        network_policies: false,
+    };
+    let manifests = install::manifests(install::DEFAULT_IMAGE, &nothing_is_allowed);
+    assert_current("deploy/install.yaml", &manifests);
     assert_current("docs/reference/commands.md", &reference::page());
     assert_current("docs/reference/exit-codes.md", &exit::reference());
 }
@@ -157,4 +165,128 @@ async fn policies_keep_protected_clusters_and_refuse_long_names() {
         "{}",
         output.stderr
     );
+}
+
+#[tokio::test]
+async fn the_policy_refuses_what_the_settings_do_not_allow_and_lets_the_rest_pass() {
+    let servers = Servers::start(Options::default()).await;
+    let arguments = [
+        "install",
+        "--allowed-images=quay.io/k0sproject,registry.example/mirror/",
+        "--allowed-service-accounts=pods",
+    ];
+    let manifests = program().run(&arguments).await.success();
+    let admin = servers.kubeconfig();
+    servers
+        .kubectl_with(&admin, &SERVER_SIDE, &manifests)
+        .await
+        .success();
+    let verdict = async |spec: &str| {
+        let object = format!(
+            "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\n\
+             metadata: {{name: edge, namespace: default}}\nspec: {spec}\n"
+        );
+        let arguments = ["create", "--dry-run=server", "-f", "-"];
+        servers.kubectl_with(&admin, &arguments, &object).await.stderr
+    };
+    let of_node = "{mounts: [{path: /host, hostPath: {path: /}}]}";
+    let soon = std::time::Duration::from_secs(60);
+    crate::support::eventually("paths of nodes are refused", soon, async || {
+        let answer = verdict(of_node).await;
+        let is_refused = answer.contains("paths of nodes are not allowed");
+        is_refused.then_some(()).ok_or(answer)
+    })
+    .await;
+    for (spec, expected) in [
+        ("{manifests: [{name: m, hostPath: {path: /}}]}", "paths of nodes"),
+        (
+            "{persistence: {type: hostPath, hostPath: /data}}",
+            "paths of nodes",
+        ),
+        (
+            "{image: docker.io/evil/k0s}",
+            "images that are not allowed on this hub: docker.io/evil/k0s",
+        ),
+        (
+            "{image: quay.io/k0sproject.evil/k0s}",
+            "images that are not allowed",
+        ),
+        (
+            "{storage: {etcd: {image: 'evil/etcd:v3.6.0'}}}",
+            "evil/etcd:v3.6.0",
+        ),
+        ("{monitoring: {proxyImage: 'evil/proxy:v1'}}", "evil/proxy:v1"),
+        (
+            "{mounts: [{path: /i, image: {reference: 'evil/files:v1'}}]}",
+            "evil/files:v1",
+        ),
+        (
+            "{imageRepository: registry.example/other}",
+            "imageRepository is not allowed",
+        ),
+        (
+            "{serviceAccount: admin}",
+            "this ServiceAccount is not allowed on this hub; allowed are pods",
+        ),
+    ] {
+        let answer = verdict(spec).await;
+        assert!(answer.contains(expected), "{spec}: {answer}");
+    }
+    for spec in [
+        "null",
+        "{}",
+        "{image: quay.io/k0sproject/k0s, serviceAccount: pods, imageRepository: registry.example/mirror}",
+        "{imageRepository: registry.example}",
+        "{storage: null, monitoring: null, persistence: null, mounts: [{path: /a, emptyDir: {}, hostPath: null}]}",
+        "{storage: {etcd: {defragJob: null}}, manifests: [{name: m, configMap: {name: m}}]}",
+    ] {
+        assert_eq!(verdict(spec).await, "", "{spec}");
+    }
+
+    // A cluster from before the settings can be changed in its metadata and deleted.
+    let change = [
+        "patch",
+        "configmap/k0smotron-fleet-settings",
+        "-n",
+        "k0smotron-fleet",
+        "-p",
+    ];
+    let allowed = r#"{"data": {"allow-host-path": "true"}}"#;
+    servers
+        .kubectl(&[&change[..], &[allowed]].concat())
+        .await
+        .success();
+    let object = format!(
+        "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\n\
+         metadata: {{name: edge, namespace: default}}\nspec: {of_node}\n"
+    );
+    crate::support::eventually("paths of nodes are allowed", soon, async || {
+        let output = servers
+            .kubectl_with(&admin, &["create", "-f", "-"], &object)
+            .await;
+        if output.code == 0 {
+            Ok(())
+        } else {
+            Err(output.stderr)
+        }
+    })
+    .await;
+    let refused = r#"{"data": {"allow-host-path": "false"}}"#;
+    servers
+        .kubectl(&[&change[..], &[refused]].concat())
+        .await
+        .success();
+    crate::support::eventually("paths of nodes are refused again", soon, async || {
+        let answer = verdict(of_node).await;
+        answer.contains("paths of nodes").then_some(()).ok_or(answer)
+    })
+    .await;
+    servers
+        .kubectl(&["annotate", "k0c", "edge", "-n", "default", "a=b"])
+        .await
+        .success();
+    servers
+        .kubectl(&["delete", "k0c", "edge", "-n", "default", "--wait=false"])
+        .await
+        .success();
 }

@@ -27,6 +27,7 @@ mod golden_composed;
 mod golden_findings;
 mod hosted_real;
 mod operator;
+mod patches;
 mod previous_build;
 mod render_golden;
 mod schemas;

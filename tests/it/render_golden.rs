@@ -26,7 +26,9 @@ fn rendered_objects_are_as_reviewed(
         "change-of-service-type",
         "foreign-and-left-over",
         "flags-manifests-and-mounts",
-        "etcd-settings-and-defragmentation"
+        "etcd-settings-and-defragmentation",
+        "patches",
+        "network-policies"
     )]
     case: &str,
 ) {
@@ -98,6 +100,8 @@ async fn dry_run(servers: &Servers, objects: Vec<Value>) -> Vec<Object> {
 #[case("node-port")]
 #[case("flags-manifests-and-mounts")]
 #[case("etcd-settings-and-defragmentation")]
+#[case("patches")]
+#[case("network-policies")]
 #[case("three-replicas-load-balancer-without-address")]
 #[case("five-replicas-cluster-ip-with-everything")]
 #[tokio::test]
@@ -180,6 +184,8 @@ fn resolved(text: &str) -> Result<ResolvedCluster, Stalled> {
     if let Some(revision) = setting("rendererRevision") {
         operator.renderer_revision = serde_json::from_value(revision).unwrap();
     }
+    operator.network_policies =
+        setting("networkPolicies").map(|settings| serde_json::from_value(settings).unwrap());
     let children = Observed {
         objects: rest
             .into_iter()

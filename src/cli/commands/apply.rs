@@ -117,7 +117,7 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
         parent_namespace: &arguments.plan.hub.parent_namespace,
     };
     let live = fleet::look_again(access, saved).await?;
-    let settings = Settings::standard();
+    let settings = Settings::of_another_process();
     let checked = fleet::check(access, saved, &live, &values, &settings, Timestamp::now()).await?;
     if format == Format::Text {
         ui.answer(&saved::text(saved, ui.verbosity()))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::api::fleet_sync::MaxImpact;
-use crate::cli::args::SYSTEM_NAMESPACE;
+use crate::cli::args::{HubProtection, SYSTEM_NAMESPACE};
 use crate::cli::block_on;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -15,7 +15,7 @@ use crate::hosted::Reach;
 use crate::load::Cache;
 use crate::load::git::FileSources;
 use crate::object::hex;
-use crate::render::Settings;
+use crate::render::{NetworkPolicySettings, Settings};
 use crate::server::lease::Params;
 use crate::server::{self, ControllerOptions, Election, FollowDirectory, FollowSyncs};
 use crate::telemetry::{self, LogFormat};
@@ -75,9 +75,8 @@ pub struct Arguments {
         default_value = "cluster.local"
     )]
     cluster_domain: String,
-    /// Allow clusters to keep their data in directories of nodes
-    #[arg(long)]
-    allow_host_path: bool,
+    #[command(flatten)]
+    protection: HubProtection,
     /// Follow the fleet in this directory too, as FleetSyncs are followed; what is wrong is in the log
     #[arg(
         long,
@@ -246,7 +245,15 @@ async fn options(arguments: &Arguments) -> Result<ControllerOptions, CliError> {
         settings: Settings {
             default_version: arguments.default_version.clone(),
             cluster_domain: arguments.cluster_domain.clone(),
-            allows_host_path: arguments.allow_host_path,
+            allows_host_path: arguments.protection.allow_host_path,
+            allowed_images: arguments.protection.images(),
+            allowed_service_accounts: arguments.protection.service_accounts(),
+            network_policies: arguments
+                .protection
+                .network_policies
+                .then(|| NetworkPolicySettings {
+                    operator_namespace: arguments.lease_namespace.clone(),
+                }),
             ..Settings::standard()
         },
         reach: match place {

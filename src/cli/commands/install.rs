@@ -1,8 +1,10 @@
 //! `install`: prints everything that runs the controller in a cluster.
 
 use clap::Args;
+use serde_json::Value;
 
 use crate::api::crd;
+use crate::cli::args::HubProtection;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::ui::Ui;
@@ -14,6 +16,8 @@ const IMAGE: &str = "${image}";
 const NAMESPACE: &str = include_str!("../../../deploy/parts/namespace.yaml");
 const RBAC: &str = include_str!("../../../deploy/parts/rbac.yaml");
 const POLICIES: &str = include_str!("../../../deploy/parts/policies.yaml");
+const SETTINGS: &str = include_str!("../../../deploy/parts/settings.yaml");
+const SETTINGS_POLICY: &str = include_str!("../../../deploy/parts/settings-policy.yaml");
 const DEPLOYMENT: &str = include_str!("../../../deploy/parts/deployment.yaml");
 
 /// Print namespace, CRDs, rights, policies and Deployment as YAML, for `kubectl apply --server-side -f -`
@@ -22,20 +26,38 @@ pub struct Arguments {
     /// Image of the controller
     #[arg(long, value_name = "IMAGE", env = "K0SMOTRON_FLEET_IMAGE", default_value = DEFAULT_IMAGE, value_parser = image)]
     image: String,
+    #[command(flatten)]
+    protection: HubProtection,
 }
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
-    ui.answer(&manifests(&arguments.image))?;
+    ui.answer(&manifests(&arguments.image, &arguments.protection))?;
     Ok(Exit::Success)
 }
 
 /// Returns all manifests, in the order in which they can be applied in one go.
-pub fn manifests(image: &str) -> String {
+pub fn manifests(image: &str, protection: &HubProtection) -> String {
+    let definitions = crd::all_yaml();
+    let settings = settings(protection);
+    let deployment = DEPLOYMENT.replace(IMAGE, image);
     format!(
-        "# Made by `k0smotron-fleet install`.\n---\n{NAMESPACE}{}---\n{RBAC}---\n{POLICIES}---\n{}",
-        crd::all_yaml(),
-        DEPLOYMENT.replace(IMAGE, image)
+        "# Made by `k0smotron-fleet install`.\n---\n{NAMESPACE}{definitions}---\n{settings}---\n{RBAC}---\n\
+         {POLICIES}---\n{SETTINGS_POLICY}---\n{deployment}"
     )
+}
+
+/// Returns the ConfigMap that both the controller and the policy read: what one allows the other does.
+fn settings(protection: &HubProtection) -> String {
+    let quoted = |value: &str| Value::from(value).to_string();
+    let word = |is_set: bool| if is_set { "true" } else { "false" };
+    SETTINGS
+        .replace("${allow-host-path}", &quoted(word(protection.allow_host_path)))
+        .replace("${allowed-images}", &quoted(&protection.images().join(",")))
+        .replace(
+            "${allowed-service-accounts}",
+            &quoted(&protection.service_accounts().join(",")),
+        )
+        .replace("${network-policies}", &quoted(word(protection.network_policies)))
 }
 
 /// Accepts what an image reference can be made of; anything else could be more YAML than one value.

@@ -6,6 +6,7 @@ mod deletion;
 mod foreign;
 mod ready;
 mod requests;
+mod settings;
 mod storage;
 
 use std::net::Ipv4Addr;

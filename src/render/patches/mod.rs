@@ -1,0 +1,242 @@
+//! Changes that users make to generated objects, as the last step of rendering.
+//!
+//! `spec.patches` -> [`Patches`], read once -> changed answers.
+//!
+//! **Invariant:** a patch reaches nothing but what is rendered whole for this cluster, and no Secret. What identifies,
+//! selects or owns an object stays ours (`guarded`), and a patched pod breaks no rule of the Pod Security level
+//! `baseline` that it did not break before: who may write clusters must not thereby become root on the nodes of the
+//! hosting cluster.
+
+mod guarded;
+pub mod merge_keys;
+pub mod strategic;
+
+use serde_json::Value;
+
+use super::answer::{Answer, Answers, Desired, Stalled};
+use super::pod_security;
+use crate::api::cluster_parts::{ObjectPatch, PatchType};
+use crate::api::cluster_status::HeldStatus;
+use crate::api::{ClusterSpec, labels};
+use crate::diagnostic::SourceTree;
+use crate::object::{Object, ObjectId, kinds};
+use crate::parse::{self, Data, Node};
+
+/// Reason of what is held when a patch is of no use.
+pub const MATCHES_NOTHING: &str = "PatchMatchesNothing";
+
+/// An object with this many values is not one that anybody wants: copies of copies grow without end.
+const MOST_VALUES: usize = 100_000;
+
+/// The patches of a cluster, in the order in which they are applied.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Patches(Vec<Patch>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Patch {
+    kind: String,
+    component: String,
+    change: Change,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Change {
+    Json(json_patch::Patch),
+    Merge(Value),
+    Strategic(Value),
+}
+
+impl Patches {
+    /// Reads the patches of a spec.
+    ///
+    /// *Errors*: the first one that is no patch, or that is meant for what must not be patched.
+    pub(super) fn read(spec: &ClusterSpec) -> Result<Self, Stalled> {
+        let read = |(index, patch): (usize, &ObjectPatch)| {
+            read(patch)
+                .map_err(|why| refused(&place(index, &patch.target.kind, &patch.target.component), &why))
+        };
+        spec.patches
+            .iter()
+            .enumerate()
+            .map(read)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Changes the answers; says which patches found nothing to change.
+    ///
+    /// *Errors*: a patch that cannot be applied to what it is meant for, or that changes what it must not. The answers
+    /// may then be half patched.
+    pub(super) fn apply(&self, answers: &mut Answers) -> Result<Vec<HeldStatus>, Stalled> {
+        let mut held = Vec::new();
+        for (index, patch) in self.0.iter().enumerate() {
+            let place = place(index, &patch.kind, &patch.component);
+            let mut is_used = false;
+            for (id, object) in answers.iter_mut().filter_map(rendered) {
+                if patch.is_for(id, object) {
+                    is_used = true;
+                    patch
+                        .apply(object)
+                        .map_err(|why| refused(&place, &format!("{}: {why}", shown(id))))?;
+                }
+            }
+            // What still waits for something may turn out to be what is meant.
+            let is_awaited = answers
+                .iter()
+                .any(|(id, answer)| id.kind.kind == patch.kind && matches!(answer, Answer::Keep { .. }));
+            if !is_used && !is_awaited {
+                held.push(HeldStatus {
+                    what: place,
+                    reason: MATCHES_NOTHING.to_owned(),
+                    message: format!(
+                        "no {} with component `{}` is made for this cluster; correct or remove the patch",
+                        patch.kind, patch.component
+                    ),
+                });
+            }
+        }
+        Ok(held)
+    }
+}
+
+/// Returns the answers that are whole objects.
+fn rendered<'a>((id, answer): (&'a ObjectId, &'a mut Answer)) -> Option<(&'a ObjectId, &'a mut Object)> {
+    match answer {
+        Answer::Want(Desired::Object(object)) if id.kind != kinds::SECRET => Some((id, object)),
+        Answer::Want(
+            Desired::Object(_) | Desired::Key { .. } | Desired::Metadata { .. } | Desired::AsItIs,
+        )
+        | Answer::Drop { .. }
+        | Answer::Keep { .. } => None,
+    }
+}
+
+impl Patch {
+    fn is_for(&self, id: &ObjectId, object: &Object) -> bool {
+        id.kind.kind == self.kind && object.label(labels::APP_COMPONENT) == Some(&self.component)
+    }
+
+    fn apply(&self, object: &mut Object) -> Result<(), String> {
+        let before = object.clone();
+        match &self.change {
+            Change::Json(operations) => operate(&mut object.0, operations)?,
+            Change::Merge(patch) => json_patch::merge(&mut object.0, patch),
+            Change::Strategic(patch) => strategic::apply(&self.kind, &mut object.0, patch)?,
+        }
+        if let Some(what) = guarded::changed(&before.0, &object.0) {
+            return Err(what);
+        }
+        let known = pod_security::violations_of(&before.0);
+        match pod_security::violations_of(&object.0).difference(&known).next() {
+            Some(violation) => Err(format!(
+                "its pods would not pass the Pod Security level baseline any more: {violation}"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Applies the operations one by one, so that none can make more than the next one needs.
+fn operate(object: &mut Value, patch: &json_patch::Patch) -> Result<(), String> {
+    for (index, operation) in patch.0.iter().enumerate() {
+        json_patch::patch_unsafe(object, std::slice::from_ref(operation))
+            .map_err(|error| format!("operation {index} at `{}`: {}", operation.path(), error.kind))?;
+        if values(object, MOST_VALUES) == 0 {
+            return Err(format!("operation {index} makes more than {MOST_VALUES} values"));
+        }
+    }
+    Ok(())
+}
+
+/// Counts down from `left` by the values in `value`; nothing is left when there are more.
+fn values(value: &Value, left: usize) -> usize {
+    let left = left.saturating_sub(1);
+    let rest = |left: usize, value: &Value| if left == 0 { 0 } else { values(value, left) };
+    match value {
+        Value::Object(fields) => fields.values().fold(left, rest),
+        Value::Array(items) => items.iter().fold(left, rest),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => left,
+    }
+}
+
+fn read(patch: &ObjectPatch) -> Result<Patch, String> {
+    let kind = patch.target.kind.as_str();
+    if kind == kinds::SECRET.kind {
+        return Err("Secrets hold keys and cannot be patched".to_owned());
+    }
+    if kind == kinds::NETWORK_POLICY.kind {
+        return Err("the operator's network policies cannot be patched; add policies of your own".to_owned());
+    }
+    let content = content(&patch.patch.content)?;
+    let change = match patch.patch.patch_type {
+        PatchType::Json => serde_json::from_value(content)
+            .map(Change::Json)
+            .map_err(|error| format!("the content is not a list of RFC 6902 operations ({error})"))?,
+        PatchType::Merge | PatchType::Strategic if !content.is_object() => {
+            return Err("the content is not a mapping with the fields to change".to_owned());
+        }
+        PatchType::Merge => Change::Merge(content),
+        PatchType::Strategic => Change::Strategic(content),
+    };
+    Ok(Patch {
+        kind: kind.to_owned(),
+        component: patch.target.component.clone(),
+        change,
+    })
+}
+
+/// Reads one document of YAML or JSON, as strictly as the files of a fleet.
+fn content(text: &str) -> Result<Value, String> {
+    let tree = SourceTree::from_texts([("content", text)]);
+    let (documents, findings) = parse::documents(&tree);
+    let error = findings
+        .iter()
+        .find(|finding| finding.severity == crate::diagnostic::Severity::Error);
+    if let Some(finding) = error {
+        let at = finding.span().map(|span| tree.position(span).line);
+        let at = at.map(|line| format!("line {line}: ")).unwrap_or_default();
+        return Err(format!("the content cannot be read: {at}{}", finding.message));
+    }
+    match documents.as_slice() {
+        [only] => Ok(as_written(&only.root)),
+        [] => Err("the content is empty".to_owned()),
+        [_, _, ..] => Err("the content is more than one document".to_owned()),
+    }
+}
+
+/// As JSON, with its nulls: in a patch they take fields away.
+fn as_written(node: &Node) -> Value {
+    match &node.data {
+        Data::Sequence(items) => items.iter().map(as_written).collect(),
+        Data::Mapping(entries) => {
+            let fields = entries.iter();
+            fields
+                .map(|entry| (entry.key.clone(), as_written(&entry.value)))
+                .collect()
+        }
+        Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) => node.to_json(),
+    }
+}
+
+fn place(index: usize, kind: &str, component: &str) -> String {
+    format!("spec.patches[{index}] ({kind}, {component})")
+}
+
+fn shown(id: &ObjectId) -> String {
+    format!("{} `{}`", id.kind, id.name)
+}
+
+fn refused(place: &str, why: &str) -> Stalled {
+    Stalled {
+        reason: "InvalidPatch".to_owned(),
+        message: format!("{place} cannot be applied: {why}"),
+    }
+}
+
+#[cfg(test)]
+#[path = "patches_tests.rs"]
+mod tests;
