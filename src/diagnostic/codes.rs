@@ -219,6 +219,22 @@ codes! {
         rule "Amounts of processors, memory and storage are numbers with a unit of Kubernetes: `500m`, `512Mi`, `10Gi`."
         bad file!(cluster!("spec:\n  resources: {limits: {memory: 2GB}}\n")),
         good file!(cluster!("spec:\n  resources: {limits: {memory: 2Gi}}\n"));
+    UnknownK0sField "FLT0117" Error "field that k0s does not know"
+        rule "Fields of `spec.k0sConfig` are those of a ClusterConfig of the k0s version that the cluster writes: k0s \
+              does not start with others, or passes over them."
+        bad file!(cluster!("spec:\n  k0sConfig: {spec: {network: {podCidr: 10.8.0.0/16}}}\n")),
+        good file!(cluster!("spec:\n  k0sConfig: {spec: {network: {podCIDR: 10.8.0.0/16}}}\n"));
+    K0sConfig "FLT0118" Error "k0s configuration that cannot work"
+        rule "Values of `spec.k0sConfig` are of the type that k0s reads, one of its words, and go together: networks of \
+              pods and services do not overlap, lists name each entry once, and nothing in it needs a machine or holds \
+              a password."
+        bad file!(cluster!("spec:\n  k0sConfig: {spec: {network: {podCIDR: 10.96.0.0/16}}}\n")),
+        good file!(cluster!("spec:\n  k0sConfig: {spec: {network: {podCIDR: 10.8.0.0/16}}}\n"));
+    K0sConfigNoEffect "FLT0119" Warning "k0s configuration without effect"
+        rule "Some values of `spec.k0sConfig` do nothing on a hosted control plane: the operator sets them, another \
+              setting turns them off, or k0s no longer reads them."
+        bad file!(cluster!("spec:\n  k0sConfig: {spec: {storage: {type: kine}}}\n")),
+        good file!(cluster!("spec:\n  storage: {type: kine, kine: {dataSourceSecretName: edge-berlin-db}}\n"));
     NotReadable "FLT0199" Error "document that cannot be read"
         rule "What the rules above let through must be readable as a whole. This code means that a rule is missing \
               above; please report it."
@@ -277,9 +293,9 @@ codes! {
     TooMuch "FLT0213" Error "over a limit of the reader"
         rule "A document has at most 256 KiB, 50,000 values, 64 levels and 100 aliases that make it at most four \
               times larger; a file has at most 1,000 documents. A file from Git must not be able to stop the reader."
-        bad file!(cluster!("spec:\n  k0sConfig: {a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\
-            ]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}\n")),
-        good file!(cluster!("spec:\n  k0sConfig: {a: [[]]}\n"));
+        bad file!(cluster!("spec:\n  k0sConfig: {spec: {workerProfiles: [{name: a, values: {a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\
+            ]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}}]}}\n")),
+        good file!(cluster!("spec:\n  k0sConfig: {spec: {workerProfiles: [{name: a, values: {a: [[]]}}]}}\n"));
     ControlCharacter "FLT0214" Error "control character"
         rule "Control characters other than tab and line ends are not allowed in files, and no text holds a zero \
               character."
@@ -359,6 +375,24 @@ codes! {
         rule "One record says what happens to a cluster."
         bad Example::Files(&[("a.yaml", removed!("{namespace: a, name: b}")), ("b.yaml", removed!("{namespace: a, name: b}"))]),
         good Example::Files(&[("a.yaml", cluster!(""))]);
+    SameAddress "FLT0412" Error "load-balancer address used twice"
+        rule "An address and port of a load balancer leads to one cluster, be it written as `spec.externalAddress` or as \
+              an annotation that asks MetalLB, kube-vip or Cilium for it."
+        bad file!(
+            cluster!("{name: a, namespace: b}", "spec:\n  externalAddress: 192.0.2.7\n  service: {type: LoadBalancer}\n"),
+            cluster!("{name: c, namespace: d}", "spec:\n  externalAddress: 192.0.2.7\n  service: {type: LoadBalancer}\n")),
+        good file!(
+            cluster!("{name: a, namespace: b}", "spec:\n  externalAddress: 192.0.2.7\n  service: {type: LoadBalancer}\n"),
+            cluster!("{name: c, namespace: d}", "spec:\n  externalAddress: 192.0.2.8\n  service: {type: LoadBalancer}\n"));
+    SamePath "FLT0413" Error "directory of a node used twice"
+        rule "A `hostPath` holds the data of one cluster, and none lies inside of another, unless node selectors keep the \
+              two on different nodes."
+        bad file!(
+            cluster!("{name: a, namespace: b}", "spec:\n  persistence: {type: hostPath, hostPath: /srv/k0s}\n"),
+            cluster!("{name: c, namespace: d}", "spec:\n  persistence: {type: hostPath, hostPath: /srv/k0s/c}\n")),
+        good file!(
+            cluster!("{name: a, namespace: b}", "spec:\n  persistence: {type: hostPath, hostPath: /srv/k0s/a}\n"),
+            cluster!("{name: c, namespace: d}", "spec:\n  persistence: {type: hostPath, hostPath: /srv/k0s/c}\n"));
     Generator "FLT0501" Error "rows that are not there"
         rule "The path of a generator is relative to its file, stays inside of the fleet, and leads to at least one file."
         bad Example::Files(&[("sets/stores.yaml", set!("[{csv: {path: store.csv}}]")), ("sets/stores.csv", "site\nberlin\n")]),

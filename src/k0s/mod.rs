@@ -8,6 +8,8 @@ mod config;
 mod image;
 mod version;
 
-pub use config::{Forced, configuration, has_node_local_load_balancing};
+pub use config::{
+    Forced, Problem, ProblemKind, Weight, configuration, has_node_local_load_balancing, problems,
+};
 pub use image::{DEFAULT_IMAGE, reference, with_repository};
 pub use version::{DEFAULT_VERSION, Refusal, Version, choose};

@@ -19,6 +19,7 @@ mod etcd_pods;
 mod exposure;
 mod facts;
 mod gather;
+mod k0s_settings;
 mod key_plan;
 mod key_secrets;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::facts::{Facts, Settings};
 use super::key_plan::Keys;
 use super::patches::Patches;
 use super::resolved::{EtcdPlan, ResolvedCluster};
-use super::{additions, allowed, etcd_plan, objects, revisions, supported};
+use super::{additions, allowed, etcd_plan, k0s_settings, objects, revisions, supported};
 use crate::api::cluster_parts::{KeyAlgorithm, UpdatePolicy};
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, Pins, names};
@@ -24,6 +24,9 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
     let patches = Patches::read(spec)?;
     let mut held = Vec::new();
     let version = version(spec, facts, settings, &mut held)?;
+    if let Some(refusal) = k0s_settings::refusal(spec, version) {
+        return Err(refusal);
+    }
     let image = k0s::reference(spec.image.as_deref(), spec.image_repository.as_deref(), version);
     let revision = revision(spec, facts, settings, &image, &mut held)?;
     let replicas = spec.replicas.unwrap_or(1);

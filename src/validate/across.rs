@@ -1,9 +1,12 @@
-//! What clusters of one fleet may not share: identity, generated objects, node ports, host names, databases.
+//! What clusters of one fleet may not share: identity, generated objects, node ports, host names, databases, addresses
+//! and directories.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cluster;
 use super::cluster::Candidate;
+use super::shared::{self, DIRECTORY};
 use crate::api::cluster_parts::{ServiceType, StorageType};
 use crate::api::fleet::Fleet;
 use crate::api::names;
@@ -12,13 +15,13 @@ use crate::diagnostic::{Code, Finding, Findings, Span, quote};
 type Identity = (String, String);
 
 /// Something that only one cluster can have.
-struct Claim {
+pub(super) struct Claim {
     /// What is unique, with the scope in which it is.
-    key: String,
+    pub key: String,
     /// The same for people.
-    shown: String,
+    pub shown: String,
     /// Where it was asked for.
-    pointer: &'static str,
+    pub pointer: Cow<'static, str>,
 }
 
 /// Returns the clusters that are right also beside each other, and the identities of those that are not.
@@ -47,9 +50,11 @@ pub(super) fn check(
         (Code::SameNodePort, node_ports),
         (Code::SameHost, hosts),
         (Code::SameDataSource, data_sources),
+        (Code::SameAddress, shared::addresses),
     ] {
         claimed_once(&alone, code, claims, &mut wrong, findings);
     }
+    directories(&alone, &mut wrong, findings);
     rejected.extend(wrong);
     let right = clusters
         .into_iter()
@@ -116,17 +121,19 @@ fn claimed_once(
     wrong: &mut BTreeSet<Identity>,
     findings: &mut Findings,
 ) {
-    let mut first: BTreeMap<String, (&Cluster, &'static str)> = BTreeMap::new();
+    let mut first: BTreeMap<String, (&Cluster, Cow<'static, str>)> = BTreeMap::new();
     for &cluster in clusters {
         let mut reported = BTreeSet::new();
         for Claim { key, shown, pointer } in claims(cluster) {
-            let Some(&(other, other_pointer)) = first.get(&key) else {
+            let Some((other, other_pointer)) = first.get(&key) else {
                 first.insert(key, (cluster, pointer));
                 continue;
             };
             wrong.extend([identity(cluster), identity(other)]);
-            // Two clusters that share one generated object share several; one finding for each pair says enough.
-            if code == Code::SameObject && !reported.insert(identity(other)) {
+            // Two clusters that share a generated object or an address share several; one finding for each pair says
+            // enough.
+            let is_shared_whole = matches!(code, Code::SameObject | Code::SameAddress);
+            if is_shared_whole && !reported.insert(identity(other)) {
                 continue;
             }
             let (message, hint) = if code == Code::SameObject {
@@ -148,11 +155,37 @@ fn claimed_once(
             };
             findings.push(
                 Finding::new(code, message)
-                    .primary(place(cluster, pointer), "used again here")
+                    .primary(place(cluster, &pointer), "used again here")
                     .secondary(place(other, other_pointer), "first used here")
                     .hint(hint),
             );
         }
+    }
+}
+
+/// Finds directories of nodes that two clusters would write into.
+fn directories(clusters: &[&Cluster], wrong: &mut BTreeSet<Identity>, findings: &mut Findings) {
+    for (outer, inner) in shared::overlapping(clusters) {
+        wrong.extend([identity(outer.cluster), identity(inner.cluster)]);
+        let [outer_title, inner_title] = [outer, inner].map(|directory| title(directory.cluster));
+        let message = if outer.path == inner.path {
+            format!(
+                "the directory {} is used by {outer_title} and {inner_title}",
+                quote(outer.path)
+            )
+        } else {
+            format!(
+                "the directory {} of {inner_title} lies in {} of {outer_title}",
+                quote(inner.path),
+                quote(outer.path)
+            )
+        };
+        findings.push(
+            Finding::new(Code::SamePath, message)
+                .primary(place(inner.cluster, DIRECTORY), "used again here")
+                .secondary(place(outer.cluster, DIRECTORY), "first used here")
+                .hint("write another directory, or node selectors that keep the two apart"),
+        );
     }
 }
 
@@ -185,7 +218,12 @@ fn objects(cluster: &Cluster) -> Vec<Claim> {
         }
         StorageType::Kine | StorageType::Nats => {}
     }
-    objects.extend([("Secret", names::kubeconfig(name)), ("Secret", names::pins(name))]);
+    objects.extend([
+        ("ConfigMap", names::config(name)),
+        ("CronJob", names::defrag_job(name)),
+        ("Secret", names::kubeconfig(name)),
+        ("Secret", names::pins(name)),
+    ]);
     let purposes = [
         "ca",
         "sa",
@@ -199,7 +237,7 @@ fn objects(cluster: &Cluster) -> Vec<Claim> {
     let claim = |(kind, object): (&str, String)| Claim {
         key: format!("{}/{kind}/{object}", cluster.namespace),
         shown: format!("{kind} `{object}`"),
-        pointer: "/metadata/name",
+        pointer: "/metadata/name".into(),
     };
     objects.into_iter().map(claim).collect()
 }
@@ -216,11 +254,11 @@ fn node_ports(cluster: &Cluster) -> Vec<Claim> {
         (service.api_port, "/spec/service/apiPort"),
         (service.konnectivity_port, "/spec/service/konnectivityPort"),
     ];
-    let claim = |(port, pointer): (Option<i32>, _)| {
+    let claim = |(port, pointer): (Option<i32>, &'static str)| {
         port.map(|port| Claim {
             key: port.to_string(),
             shown: format!("the node port {port}"),
-            pointer,
+            pointer: Cow::Borrowed(pointer),
         })
     };
     ports.into_iter().filter_map(claim).collect()
@@ -240,10 +278,10 @@ fn hosts(cluster: &Cluster) -> Vec<Claim> {
             (&gateway.konnectivity_host, "/spec/gateway/konnectivityHost"),
         ]
     });
-    let claim = |(host, pointer): (&String, _)| Claim {
+    let claim = |(host, pointer): (&String, &'static str)| Claim {
         key: host.to_ascii_lowercase(),
         shown: format!("the host name {}", quote(host)),
-        pointer,
+        pointer: Cow::Borrowed(pointer),
     };
     ingress.chain(gateway).map(claim).collect()
 }
@@ -263,6 +301,6 @@ fn data_sources(cluster: &Cluster) -> Vec<Claim> {
     vec![Claim {
         key: format!("{}/{secret}/{key}", cluster.namespace),
         shown: format!("the data source {}", quote(secret)),
-        pointer: "/spec/storage/kine/dataSourceSecretName",
+        pointer: "/spec/storage/kine/dataSourceSecretName".into(),
     }]
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::metadata::{self, Metadata, Scope};
-use super::{Basis, Cluster, Draft, schema};
+use super::{Basis, Cluster, Draft, k0s_config, schema};
 use crate::api::cel::{self, Violation};
 use crate::diagnostic::{Code, Finding, Findings, Span, quote};
 use crate::object::pointer;
@@ -46,6 +46,7 @@ pub(super) fn check(draft: Draft, verdicts: &mut Verdicts) -> (Candidate, Findin
         schema::CLUSTER.check(root, &mut own);
         check_rules(root, verdicts, &mut own);
         check_quantities(root, &mut own);
+        k0s_config::check(root, &mut own);
     }
     let place = root.nearest_place("/metadata/name").value;
     let text = |pointer: &str| {

@@ -18,11 +18,13 @@ mod cluster;
 mod convert;
 mod defaults;
 mod fleet;
+mod k0s_config;
 mod kind;
 mod metadata;
 mod records;
 mod schema;
 mod set;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;

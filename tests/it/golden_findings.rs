@@ -4,8 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use k0smotron_fleet::cli::show::findings;
+use k0smotron_fleet::cli::show::{codes, findings};
+use k0smotron_fleet::diagnostic::Code;
 use k0smotron_fleet::{compose, load};
+
+use crate::support::generated::assert_current;
 
 #[test]
 fn wrong_files_are_answered_with_what_a_person_can_act_on() {
@@ -49,4 +52,35 @@ fn the_example_fleets_are_read_without_any_finding() {
         assert_eq!(findings::lines(&reading.findings, &tree), "");
         assert!(!reading.clusters.is_empty());
     }
+}
+
+/// What no folder of files can show, with the reason.
+const WITHOUT_CASE: [(Code, &str); 2] = [
+    (
+        Code::NotReadable,
+        "the last resort: no file gives it as long as schema and types agree",
+    ),
+    (
+        Code::FileTooLarge,
+        "a file of more than a megabyte; a unit test of compose makes one",
+    ),
+];
+
+#[test]
+fn every_code_has_a_case_that_shows_how_it_reads() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/findings");
+    let shown: String = fs::read_dir(folder)
+        .unwrap()
+        .map(|case| fs::read_to_string(case.unwrap().path().join("expected.snap")).unwrap())
+        .collect();
+    for code in Code::ALL {
+        let is_shown = shown.contains(&format!("[{code}]"));
+        let is_exempt = WITHOUT_CASE.iter().any(|(exempt, _)| exempt == code);
+        assert_ne!(is_shown, is_exempt, "{code}: {}", code.title());
+    }
+}
+
+#[test]
+fn the_page_of_findings_is_made_from_the_table_of_codes() {
+    assert_current("docs/reference/findings.md", &codes::page());
 }
