@@ -31,4 +31,4 @@ pub use cluster::{ClusterSpec, K0smotronCluster};
 pub use cluster_status::ClusterStatus;
 pub use fleet_sync::{FleetSync, FleetSyncSpec, FleetSyncStatus};
 pub use join_token::{JoinTokenSpec, JoinTokenStatus, K0smotronJoinToken};
-pub use pins::Pins;
+pub use pins::{EtcdJoin, EtcdPins, Pins};

@@ -7,10 +7,11 @@ use super::foreign::{Found, judge};
 use super::keyring::Unsigned;
 use crate::api::labels;
 use crate::client::{ClientError, Conflicts, Created, Removal, SecretData};
+use crate::hosted::{self, Changed};
 use crate::keys::{self, KeyError, Made};
 use crate::object::{Object, ObjectId, kinds};
 use crate::pki::{Issue, Issuer};
-use crate::plan::{Action, ActionResult, Failure, FailureKind, Operation};
+use crate::plan::{Action, ActionResult, Failure, FailureKind, Operation, Propagation};
 
 /// Returns what must have been done before, where it is part of the same plan: what the action says, and the CA that
 /// signs.
@@ -20,7 +21,9 @@ pub(super) fn needs(action: &Action) -> impl Iterator<Item = ObjectId> {
         Operation::Create { .. }
         | Operation::Apply { .. }
         | Operation::PatchMetadata { .. }
-        | Operation::Delete { .. } => None,
+        | Operation::Delete { .. }
+        | Operation::ChangeMembers { .. }
+        | Operation::ReplacePod { .. } => None,
     };
     let authority = issuer.map(|issuer| ObjectId::new(kinds::SECRET, &action.id.namespace, &issuer.secret));
     action.needs.iter().cloned().chain(authority)
@@ -98,6 +101,17 @@ impl Run<'_> {
                     uid: uid.clone(),
                     resource_version: Some(resource_version.clone()),
                     propagation: *propagation,
+                };
+                done(self.client.delete(id, &removal).await.map(|_| None))
+            }
+            Operation::ChangeMembers { etcd, change } => {
+                changed(hosted::change_members(self.client, etcd, change).await)
+            }
+            Operation::ReplacePod { uid } => {
+                let removal = Removal {
+                    uid: uid.clone(),
+                    resource_version: None,
+                    propagation: Propagation::Background,
                 };
                 done(self.client.delete(id, &removal).await.map(|_| None))
             }
@@ -180,6 +194,17 @@ fn unmade(error: &KeyError) -> Failure {
             }
         },
         message: crate::client::chain(error),
+    }
+}
+
+fn changed(result: Changed) -> ActionResult {
+    match result {
+        Changed::Done => ActionResult::Done { live: None },
+        Changed::NotNow { because } => ActionResult::Skipped { because },
+        Changed::Unknown { why } => ActionResult::Unknown(Failure {
+            kind: FailureKind::Unavailable,
+            message: format!("etcd was asked to change its members and did not answer: {why}"),
+        }),
     }
 }
 

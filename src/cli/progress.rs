@@ -63,7 +63,11 @@ fn bar(length: usize) -> ProgressBar {
 pub fn done_word(operation: &Operation) -> &'static str {
     match operation {
         Operation::Create { .. } | Operation::Issue { .. } => "created",
-        Operation::Apply { .. } | Operation::Reissue { .. } | Operation::PatchMetadata { .. } => "changed",
+        Operation::Apply { .. }
+        | Operation::Reissue { .. }
+        | Operation::PatchMetadata { .. }
+        | Operation::ChangeMembers { .. }
+        | Operation::ReplacePod { .. } => "changed",
         Operation::Delete { .. } => "deleted",
     }
 }

@@ -10,6 +10,7 @@
 mod connect;
 mod error;
 mod event;
+mod gateway;
 mod kubeconfig;
 mod read;
 mod ready;
@@ -24,6 +25,7 @@ mod write;
 pub use connect::{Client, HostedServer, Target, USER_AGENT};
 pub use error::{ClientError, chain};
 pub use event::{EventType, Note};
+pub use gateway::{GatewayError, resolves};
 pub use read::{ListEnd, ListQuery, Parts};
 pub use ready::Readiness;
 pub use refusal::Refusal;

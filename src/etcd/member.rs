@@ -19,23 +19,55 @@ impl Member {
     /// Returns the members of an etcd, in the order of their pods.
     pub fn all(stateful_set: &str, namespace: &str, count: i32) -> Vec<Self> {
         (0..count)
-            .map(|ordinal| {
-                let pod = format!("{stateful_set}-{ordinal}");
-                let host = format!("{pod}.{stateful_set}.{namespace}.svc");
-                Self { pod, host }
-            })
+            .map(|ordinal| Self::of(stateful_set, namespace, ordinal))
             .collect()
     }
 
-    fn peer_url(&self) -> String {
+    /// Returns the member that lives in one pod of the set.
+    pub fn of(stateful_set: &str, namespace: &str, ordinal: i32) -> Self {
+        let pod = format!("{stateful_set}-{ordinal}");
+        let host = format!("{pod}.{stateful_set}.{namespace}.svc");
+        Self { pod, host }
+    }
+
+    /// Where other members reach it. This is what an etcd knows a member by before it has started.
+    pub fn peer_url(&self) -> String {
         format!("https://{}:{PEER_PORT}", self.host)
+    }
+
+    /// Where clients reach it.
+    pub fn client_url(&self) -> String {
+        format!("https://{}:{CLIENT_PORT}", self.host)
     }
 }
 
-/// Returns the configuration of `member` in an etcd that begins with `all` of them.
+/// How a member comes to its etcd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// With all the others, when the etcd begins.
+    Founder,
+    /// Into one that runs.
+    Joiner,
+}
+
+impl Entry {
+    fn state(self) -> &'static str {
+        match self {
+            Self::Founder => "new",
+            Self::Joiner => "existing",
+        }
+    }
+}
+
+/// Returns the configuration of `member` in an etcd of `all` of them.
 ///
-/// `token` keeps members of different clusters apart should their addresses ever be mixed up.
-pub fn member_configuration(member: &Member, all: &[Member], token: &str) -> Value {
+/// *Shape*: `join` counts how often this member has joined, 0 for the first time. `token` keeps members of different
+/// clusters apart should their addresses ever be mixed up.
+///
+/// A member that has data reads only where it lies, and ignores who the others are. One that has lost its data and is
+/// told that its etcd exists ([`Entry::Joiner`]) asks the others and does not start; told to found one, it would begin an
+/// empty etcd of its own beside theirs.
+pub fn member_configuration(member: &Member, all: &[Member], token: &str, entry: Entry, join: i32) -> Value {
     const KEYS: &str = "/etc/etcd-pki";
     let initial: Vec<String> = all
         .iter()
@@ -44,15 +76,15 @@ pub fn member_configuration(member: &Member, all: &[Member], token: &str) -> Val
     json!({
         "name": member.pod,
         // Each join starts in a directory of its own, so that what a removed member left is never read again.
-        "data-dir": "/var/lib/etcd/join-0",
+        "data-dir": format!("/var/lib/etcd/join-{join}"),
         // Go listens on both families for this address where there are two.
         "listen-client-urls": format!("https://0.0.0.0:{CLIENT_PORT}"),
         "listen-peer-urls": format!("https://0.0.0.0:{PEER_PORT}"),
         "listen-metrics-urls": format!("http://0.0.0.0:{METRICS_PORT}"),
-        "advertise-client-urls": format!("https://{}:{CLIENT_PORT}", member.host),
+        "advertise-client-urls": member.client_url(),
         "initial-advertise-peer-urls": member.peer_url(),
         "initial-cluster": initial.join(","),
-        "initial-cluster-state": "new",
+        "initial-cluster-state": entry.state(),
         "initial-cluster-token": token,
         "client-transport-security": {
             "cert-file": format!("{KEYS}/server.crt"),
@@ -88,13 +120,22 @@ mod tests {
     fn members_are_called_as_their_pods_resolve() {
         let all = Member::all("kmc-edge-etcd", "tenant-7", 3);
         assert_eq!(all[2].host, "kmc-edge-etcd-2.kmc-edge-etcd.tenant-7.svc");
-        let file = member_configuration(&all[1], &all, "token");
+        let file = member_configuration(&all[1], &all, "token", Entry::Founder, 0);
         assert_eq!(file["name"], "kmc-edge-etcd-1");
+        assert_eq!(file["data-dir"], "/var/lib/etcd/join-0");
         assert_eq!(
             file["initial-cluster"],
             "kmc-edge-etcd-0=https://kmc-edge-etcd-0.kmc-edge-etcd.tenant-7.svc:2380,\
              kmc-edge-etcd-1=https://kmc-edge-etcd-1.kmc-edge-etcd.tenant-7.svc:2380,\
              kmc-edge-etcd-2=https://kmc-edge-etcd-2.kmc-edge-etcd.tenant-7.svc:2380"
         );
+    }
+
+    #[test]
+    fn who_joins_again_begins_in_a_directory_of_its_own() {
+        let all = Member::all("kmc-edge-etcd", "tenant-7", 3);
+        let file = member_configuration(&all[2], &all, "token", Entry::Joiner, 4);
+        assert_eq!(file["data-dir"], "/var/lib/etcd/join-4");
+        assert_eq!(file["initial-cluster-state"], "existing");
     }
 }

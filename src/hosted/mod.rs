@@ -1,12 +1,14 @@
-//! Reaches the API of a hosted control plane.
+//! Reaches the API of a hosted control plane, and its etcd.
 //!
-//! What is known of a cluster ([`Plane`]) -> a request to its own API server -> [`Availability`].
+//! What is known of a cluster ([`Plane`]) -> a request to its own API server -> [`Availability`]. Where its etcd is
+//! ([`crate::etcd::Place`]) -> questions to the members -> [`crate::etcd::Answer`].
 //!
 //! **Invariants:** one place decides where a control plane is dialled ([`Reach`]); inside the hosting cluster that is
 //! never a place that a user names. Nothing but the cluster's own CA is trusted. The client certificate is signed on
 //! demand, lives for hours, and stays in memory.
 
 mod identity;
+mod members;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,6 +20,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::client::{Client, HostedServer, Readiness};
 use crate::object::ObjectId;
 use identity::{Identity, IdentityError};
+pub use members::{Changed, change_members, members};
 
 /// For one question. A control plane that needs longer is not available to anybody.
 const DEADLINE: Duration = Duration::from_secs(5);

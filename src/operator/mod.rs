@@ -9,6 +9,7 @@
 mod events;
 mod leaving;
 mod looking;
+mod members;
 mod metrics;
 mod pass;
 mod release;
@@ -30,6 +31,7 @@ use tracing::Instrument as _;
 
 use crate::api::labels;
 use crate::client::{Client, chain};
+use crate::etcd::Asked;
 use crate::hosted::{Dialer, Reach};
 use crate::object::{Cache, Kind, ObjectId, kinds};
 use crate::observe::Nodes;
@@ -64,6 +66,8 @@ pub struct Operator {
     dialer: Dialer,
     /// The last look at each control plane.
     looks: Mutex<BTreeMap<ObjectId, Look>>,
+    /// Etcds whose members could not be reached, and when that was found.
+    unreachable: Mutex<BTreeMap<ObjectId, (std::time::Instant, Asked)>>,
     /// Generations whose first status waits for a moment.
     deferred: Mutex<BTreeMap<ObjectId, i64>>,
     ready: watch::Sender<bool>,
@@ -98,6 +102,7 @@ impl Operator {
         Arc::new(Self {
             dialer: Dialer::new(&options.client, options.reach),
             looks: Mutex::default(),
+            unreachable: Mutex::default(),
             deferred: Mutex::default(),
             options,
             store: Mutex::new(Store {
@@ -126,6 +131,10 @@ impl Operator {
 
     fn looks(&self) -> MutexGuard<'_, BTreeMap<ObjectId, Look>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unreachable(&self) -> MutexGuard<'_, BTreeMap<ObjectId, (std::time::Instant, Asked)>> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn deferred(&self) -> MutexGuard<'_, BTreeMap<ObjectId, i64>> {

@@ -81,13 +81,21 @@ impl Operator {
         let mut outcome = Outcome::default();
         for round in 1.. {
             let observed = self.observed(key);
-            let facts = self.facts(&cluster, &observed);
-            let resolved = match render::resolve(&cluster.spec, &facts, &self.options.settings) {
+            let mut facts = self.facts(&cluster, &observed);
+            let mut resolved = render::resolve(&cluster.spec, &facts, &self.options.settings);
+            if let Ok(known) = &resolved
+                && let Some(place) = &known.etcd.membership.question
+            {
+                facts.etcd = Some(self.ask_members(key, &facts, place).await);
+                resolved = render::resolve(&cluster.spec, &facts, &self.options.settings);
+            }
+            let resolved = match resolved {
                 Ok(resolved) => resolved,
                 Err(stalled) => return Pass::without_plan(cluster, stalled),
             };
             let answers = render::objects(&resolved);
             let mut plan = plan::children(&answers, &observed, &Owner::of(&facts));
+            plan::members(&mut plan, &resolved);
             take_volumes_back(key, &facts.uid, &observed, &mut plan);
             let approved = plan::approve_children(plan);
             let sent = self.run(&approved).await;

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Operator;
 use super::events;
 use super::looking::{Look, Subject};
+use super::members;
 use super::metrics::Ended;
 use super::pass::{Pass, PassError, Passed};
 use crate::api::cluster_parts::StorageType;
@@ -133,6 +134,7 @@ impl Operator {
     /// Forgets what is kept in memory about a cluster that is gone.
     pub(super) fn forget_look(&self, key: &ObjectId) {
         self.deferred().remove(key);
+        self.unreachable().remove(key);
         if let Some(look) = self.looks().remove(key) {
             self.dialer.forget(look.uid());
         }
@@ -144,7 +146,8 @@ fn wanted(resolved: &ResolvedCluster) -> Wanted {
     Wanted {
         version: resolved.version.to_string(),
         replicas: resolved.replicas,
-        etcd_members: resolved.etcd.members,
+        etcd_members: members::expected(resolved),
+        etcd_step: members::in_words(resolved),
         storage: StorageType::Etcd,
         service: resolved.service_type,
         endpoint: resolved.endpoint.clone(),
@@ -175,7 +178,8 @@ fn passed(pass: &Pass, facts: &Facts, good_for: Option<Duration>, is_changed: bo
     }
     let foreign = is_foreign(&pass.plan, &pass.outcome).then_some(FOREIGN);
     let renewal = pass.resolved.as_ref().ok().and_then(|_| until_renewal(facts));
-    let next = [good_for, foreign, renewal].into_iter().flatten().min();
+    let members = pass.resolved.as_ref().ok().and_then(members::look_again);
+    let next = [good_for, foreign, renewal, members].into_iter().flatten().min();
     Passed {
         next: next.map_or(Next::Rest, |delay| Next::After(delay.min(LONGEST))),
         ended: if is_changed {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::etcd::{Change, Place};
 use crate::object::{Object, ObjectId};
 use crate::pki::{Issue, KeyPurpose};
 
@@ -80,6 +81,10 @@ pub enum Operation {
         resource_version: String,
         propagation: Propagation,
     },
+    /// Changes who is a member of an etcd, if the members are still those that this was decided on.
+    ChangeMembers { etcd: Place, change: Change },
+    /// Deletes the very pod that was looked at, whatever has become of its status; its set makes it anew.
+    ReplacePod { uid: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -224,7 +229,11 @@ impl Plan {
         for action in self.actions() {
             match action.operation {
                 Operation::Create { .. } | Operation::Issue { .. } => counts.create += 1,
-                Operation::Apply { .. } | Operation::Reissue { .. } | Operation::PatchMetadata { .. } => {
+                Operation::Apply { .. }
+                | Operation::Reissue { .. }
+                | Operation::PatchMetadata { .. }
+                | Operation::ChangeMembers { .. }
+                | Operation::ReplacePod { .. } => {
                     counts.change += 1;
                 }
                 Operation::Delete { .. } => counts.delete += 1,

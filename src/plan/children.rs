@@ -409,7 +409,10 @@ impl Planner<'_> {
                             *purpose != KeyPurpose::Kubeconfig
                         }
                         Operation::Create { .. } | Operation::Apply { .. } => is_needed_by_pods(&action.id),
-                        Operation::PatchMetadata { .. } | Operation::Delete { .. } => false,
+                        Operation::PatchMetadata { .. }
+                        | Operation::Delete { .. }
+                        | Operation::ChangeMembers { .. }
+                        | Operation::ReplacePod { .. } => false,
                     };
                     (*step, action.id.clone(), is_needed)
                 })

@@ -12,7 +12,9 @@ pub fn never_while_the_cluster_lives(action: &Action) -> Option<String> {
         Operation::Create { .. }
         | Operation::Apply { .. }
         | Operation::Issue { .. }
-        | Operation::PatchMetadata { .. } => None,
+        | Operation::PatchMetadata { .. }
+        | Operation::ChangeMembers { .. }
+        | Operation::ReplacePod { .. } => None,
     }
 }
 
@@ -44,6 +46,9 @@ pub fn never_by_a_fleet(action: &Action) -> Option<String> {
         Operation::Delete { .. } if is_cluster => None,
         Operation::Delete { .. } => Some("a fleet deletes nothing but clusters".to_owned()),
         Operation::Issue { .. } | Operation::Reissue { .. } => Some("a fleet makes no keys".to_owned()),
+        Operation::ChangeMembers { .. } | Operation::ReplacePod { .. } => {
+            Some("a fleet leaves etcd to the operator".to_owned())
+        }
         Operation::Create { .. } | Operation::Apply { .. } | Operation::PatchMetadata { .. } => None,
     }
 }

@@ -16,6 +16,7 @@ mod entry;
 mod fleet;
 mod guards;
 mod impact;
+mod members;
 mod metadata;
 mod outcome;
 mod ownership;
@@ -33,6 +34,7 @@ pub use approve::{
 pub use children::children;
 pub use entry::{Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune};
 pub use fleet::{candidates, fleet};
+pub use members::members;
 pub use outcome::{ActionResult, Failure, FailureKind, Outcome};
 pub use ownership::{Owner, Ownership, of_child};
 pub use saved::{

@@ -65,6 +65,7 @@ pub(super) fn of_change(
     let anyway = before.as_ref().map(planned).unwrap_or_default();
     let plan = planned(&resolved);
     let mut consequence = of_children(&plan, &anyway, &owner);
+    add_members(&mut consequence, before.as_ref().ok(), &resolved);
     add_address(&mut consequence, before.as_ref().ok(), &resolved, differences);
     let newly_held = resolved
         .held
@@ -116,6 +117,20 @@ pub(super) fn of_create(
 mod render_reason {
     pub const NOT_READABLE: &str = "NotReadable";
     pub const OPERATOR_TOO_OLD: &str = "OperatorTooOld";
+}
+
+/// Members come and go one after another, long after the plan of a fleet: it says where that leads.
+fn add_members(consequence: &mut Consequence, before: Option<&ResolvedCluster>, after: &ResolvedCluster) {
+    let membership = |cluster: &ResolvedCluster| cluster.etcd.membership.wanted;
+    let (running, wanted) = (after.etcd.membership.record.running, membership(after));
+    if wanted != running && before.map(membership) != Some(wanted) {
+        consequence.effects.push(format!(
+            "etcd goes from {running} to {wanted} members, one at a time"
+        ));
+        if wanted < running {
+            consequence.impact = consequence.impact.max(Impact::Rolling);
+        }
+    }
 }
 
 fn taken_up(id: &ObjectId, facts: &Facts) -> Consequence {

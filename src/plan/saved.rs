@@ -296,6 +296,8 @@ fn entry(action: &Action, live: &ObjectSet) -> SavedEntry {
         Operation::Reissue { uid, .. } | Operation::PatchMetadata { uid, .. } => {
             (SavedAction::Change, Some(uid.clone()), None)
         }
+        Operation::ReplacePod { uid } => (SavedAction::Change, Some(uid.clone()), None),
+        Operation::ChangeMembers { .. } => (SavedAction::Change, None, None),
     };
     let Withheld { object, digests } = body.map(withheld::take).unwrap_or_default();
     let live = match (kind, live.get(&action.id)) {

@@ -7,7 +7,7 @@ use super::parts::{Pods, object};
 use super::resolved::ResolvedCluster;
 use crate::api::cluster_status::Endpoint;
 use crate::api::names;
-use crate::etcd::{Member, member_configuration};
+use crate::etcd::{Entry, Member, member_configuration};
 use crate::k0s::{Forced, configuration};
 use crate::object::{digest, kinds};
 
@@ -56,10 +56,18 @@ fn data(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Map<String, Value> {
         ),
     );
     let etcd = names::etcd(&cluster.name);
-    let members = Member::all(&etcd, &cluster.namespace, cluster.etcd.members);
+    let record = &cluster.etcd.membership.record;
+    let members = Member::all(&etcd, &cluster.namespace, record.running);
+    // Once anybody has joined or left, nobody may found it again, not even a founder that has lost its data.
+    let entry = if record.has_changed() {
+        Entry::Joiner
+    } else {
+        Entry::Founder
+    };
     let token = format!("{etcd}.{}", cluster.namespace);
-    for member in &members {
-        let mut file = member_configuration(member, &members, &token);
+    for (ordinal, member) in (0..).zip(&members) {
+        let join = record.join(ordinal).map_or(0, |join| join.join);
+        let mut file = member_configuration(member, &members, &token, entry, join);
         if let Value::Object(file) = &mut file {
             file.extend(cluster.etcd_settings.clone());
         }

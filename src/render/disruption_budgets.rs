@@ -27,8 +27,8 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
         "control-plane",
     );
     answers.insert(cluster.id(kinds::POD_DISRUPTION_BUDGET, name), answer);
-    let count = Some(cluster.etcd.members)
-        .filter(|&members| members > 1 || cluster.found_pins.etcd_members == Some(members));
+    let count = Some(cluster.etcd.membership.record.running)
+        .filter(|&members| members > 1 || cluster.found_pins.etcd_running() == Some(members));
     let answer = decide(cluster, enabled, count, &etcd, Pods::Etcd, "etcd");
     answers.insert(cluster.id(kinds::POD_DISRUPTION_BUDGET, etcd), answer);
 }

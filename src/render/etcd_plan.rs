@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::answer::Stalled;
+use super::etcd_members::{self, Awake, WantedMembers};
 use super::facts::{ClaimFacts, Facts, Settings};
 use super::resolve::invalid;
 use super::resolved::EtcdPlan;
@@ -20,6 +21,7 @@ pub(super) fn decide(
     facts: &Facts,
     settings: &Settings,
     replicas: i32,
+    can_change: bool,
     held: &mut Vec<HeldStatus>,
 ) -> Result<EtcdPlan, Stalled> {
     let etcd = spec
@@ -35,6 +37,24 @@ pub(super) fn decide(
         resources: _,
         defrag_job: _,
     } = etcd;
+    let derived = match replicas {
+        ..=1 => 1,
+        2..=3 => 3,
+        _ => 5,
+    };
+    if written_members.is_some_and(|written| ![1, 3, 5].contains(&written)) {
+        return Err(invalid("spec.storage.etcd.members", "write 1, 3 or 5"));
+    }
+    let wanted = WantedMembers {
+        written: written_members,
+        derived,
+    };
+    let awake = if replicas == 0 {
+        Awake::Hibernated
+    } else {
+        Awake::Yes
+    };
+    let membership = etcd_members::decide(wanted, facts, settings, awake, can_change, held);
     let mut hold = |what: &str, reason: &str, message: String| {
         held.push(HeldStatus {
             what: what.to_owned(),
@@ -42,25 +62,6 @@ pub(super) fn decide(
             message,
         });
     };
-
-    let derived = match replicas {
-        ..=1 => 1,
-        2..=3 => 3,
-        _ => 5,
-    };
-    let wanted = written_members.unwrap_or(derived);
-    if ![1, 3, 5].contains(&wanted) {
-        return Err(invalid("spec.storage.etcd.members", "write 1, 3 or 5"));
-    }
-    let members = facts.pins.etcd_members.unwrap_or(wanted);
-    // A derived number only ever grows, so fewer replicas ask for nothing.
-    if wanted > members || (written_members.is_some() && wanted < members) {
-        hold(
-            "spec.storage.etcd.members",
-            "NotSupported",
-            format!("etcd has {members} and would get {wanted}; members cannot be added or removed yet"),
-        );
-    }
 
     let default_image = k0s::with_repository(&settings.default_etcd_image, spec.image_repository.as_deref());
     let image = match (written_image, facts.pins.etcd_image.clone()) {
@@ -110,8 +111,11 @@ pub(super) fn decide(
     };
     Ok(EtcdPlan {
         image,
-        members,
-        replicas: if replicas == 0 { 0 } else { members },
+        replicas: match awake {
+            Awake::Yes => membership.record.running,
+            Awake::Hibernated => 0,
+        },
+        membership,
         volume_size,
         storage_class,
     })

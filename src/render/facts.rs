@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Pins;
 use crate::api::cluster_parts::ServiceType;
+use crate::etcd::Asked;
 use crate::pki::{KeyFacts, KeyPurpose};
 
 /// Everything about one cluster that the renderer may depend on.
@@ -41,6 +42,12 @@ pub struct Facts {
     /// Objects that still name the cluster object the pins were made for, when this one is its successor (a restored
     /// backup, a cluster created again), as `Kind/name`. The pins take over the new uid when none is left.
     pub left_to_adopt: Vec<String>,
+    /// Since when the cluster says that it is not ready; `None` when it does not.
+    #[serde(default)]
+    pub not_ready_since: Option<Timestamp>,
+    /// What the members of etcd said, where there was something to find out.
+    #[serde(default)]
+    pub etcd: Option<Asked>,
     /// Kinds whose objects could not all be read. Nothing is decided from absence then.
     pub unreadable: Vec<String>,
 }
@@ -118,6 +125,8 @@ pub struct Settings {
     pub allowed_service_accounts: Vec<String>,
     /// Who else than the pods of a cluster may reach its etcd; `None`: no network policies.
     pub network_policies: Option<NetworkPolicySettings>,
+    /// A member of etcd that crashes again and again for this long, while all others are healthy, is replaced.
+    pub replace_member_after_seconds: u64,
 }
 
 /// What network policies depend on besides the cluster.
@@ -143,6 +152,7 @@ impl Settings {
             allowed_images: Vec::new(),
             allowed_service_accounts: Vec::new(),
             network_policies: None,
+            replace_member_after_seconds: 600,
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::facts::{ClaimFacts, Facts, LoadBalancerFacts, ServiceFacts, StatefulSetFacts, VolumeFacts};
 use crate::api::cluster_parts::ServiceType;
-use crate::api::{ClusterStatus, K0smotronCluster, Pins, labels, names};
+use crate::api::{ClusterStatus, K0smotronCluster, Pins, condition, labels, names};
 use crate::k0s::Version;
 use crate::object::{Kind, Object, ObjectId, Observed, kinds};
 use crate::pki::{KeyFacts, KeyPurpose};
@@ -83,6 +83,12 @@ impl Facts {
             running_version: status.version.clone(),
             ca_fingerprint: status.ca_fingerprint.clone(),
             left_to_adopt: look.left_to_adopt(),
+            not_ready_since: status
+                .conditions
+                .iter()
+                .find(|one| one.type_ == condition::READY && one.status == "False")
+                .map(|one| one.last_transition_time.0),
+            etcd: None,
             unreadable: KINDS
                 .iter()
                 .filter(|&&kind| !children.is_complete_for(kind, &look.namespace))
@@ -218,6 +224,7 @@ impl<'a> Look<'a> {
                 .etcd_members
                 .or(live.etcd_members)
                 .or(status_pins.etcd_members),
+            etcd: stored.etcd.or(live.etcd).or(status_pins.etcd),
             service_type: stored
                 .service_type
                 .or(live.service_type)
@@ -278,6 +285,7 @@ impl<'a> Look<'a> {
                 .map(|version| version.to_string()),
             etcd_image: etcd.and_then(image).map(str::to_owned),
             etcd_members: members,
+            etcd: None,
             service_type: service.map(|service| service.service_type),
             api_port: port("api").or_else(|| node_port?.api_node_port),
             konnectivity_port: port("konnectivity").or_else(|| node_port?.konnectivity_node_port),

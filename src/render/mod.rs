@@ -14,6 +14,7 @@ mod config_map;
 mod control_plane;
 mod defrag_job;
 mod disruption_budgets;
+mod etcd_members;
 mod etcd_plan;
 mod etcd_pods;
 mod exposure;
@@ -50,6 +51,6 @@ pub use patches::strategic::apply as apply_strategic;
 pub use patches::{MATCHES_NOTHING, merge_keys};
 pub use pod_security::violations as baseline_violations;
 pub use resolve::resolve;
-pub use resolved::{EtcdPlan, ResolvedCluster};
+pub use resolved::{EtcdPlan, Membership, ResolvedCluster};
 
 pub use crate::pki::KeyFacts;

@@ -34,8 +34,9 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         return Err(invalid("spec.replicas", "write a number from 0 to 9"));
     }
     let etcd_settings = etcd_settings(spec)?;
-    let etcd = etcd_plan::decide(spec, facts, settings, replicas, &mut held)?;
     let exposure = exposure::decide(spec, facts, settings, &mut held);
+    let can_change = exposure.endpoint.is_ok();
+    let etcd = etcd_plan::decide(spec, facts, settings, replicas, can_change, &mut held)?;
     let key_algorithm = facts
         .pins
         .key_algorithm
@@ -317,7 +318,8 @@ fn pins(
     Pins {
         version: Some(version.to_string()),
         etcd_image: Some(etcd.image.clone()),
-        etcd_members: Some(etcd.members),
+        etcd_members: Some(etcd.membership.wanted),
+        etcd: etcd.membership.stored.clone(),
         service_type: Some(exposure.service_type),
         api_port: exposure.ports.0,
         konnectivity_port: exposure.ports.1,

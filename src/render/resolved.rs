@@ -6,9 +6,10 @@ use k8s_openapi::jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use crate::api::ClusterSpec;
-use crate::api::Pins;
 use crate::api::cluster_parts::{KeyAlgorithm, ServiceType};
 use crate::api::cluster_status::{Endpoint, HeldStatus};
+use crate::api::{EtcdPins, Pins};
+use crate::etcd::{Place, Step};
 use crate::k0s::Version;
 use crate::pki::{KeyDecision, KeyPurpose};
 
@@ -65,14 +66,28 @@ pub struct ResolvedCluster {
     pub held: Vec<HeldStatus>,
 }
 
+/// Who is a member of the etcd of a cluster, and what is to be done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// Members there are to be in the end.
+    pub wanted: i32,
+    /// Members there are now, also while hibernated, and how they came.
+    pub record: EtcdPins,
+    /// The record as it is to be stored; `None` while it says nothing that the pins do not say without it.
+    pub stored: Option<EtcdPins>,
+    /// Where to ask, when there is something to find out from the members.
+    pub question: Option<Place>,
+    /// What is to be done now; `None` when nothing is to be found out, or nobody has asked.
+    pub step: Option<Step>,
+}
+
 /// The etcd of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EtcdPlan {
     /// Reference of the image.
     pub image: String,
-    /// Members in effect, also while hibernated.
-    pub members: i32,
-    /// Pods: `members`, or none while hibernated.
+    pub membership: Membership,
+    /// Pods: those of the members that run, or none while hibernated.
     pub replicas: i32,
     pub volume_size: String,
     pub storage_class: Option<String>,

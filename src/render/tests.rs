@@ -349,11 +349,11 @@ fn an_older_operator_does_not_touch_what_a_newer_one_made() {
 }
 
 #[test]
-fn more_replicas_scale_the_control_plane_and_hold_the_members() {
+fn more_replicas_scale_the_control_plane_and_the_members_wait_to_be_asked() {
     let mut world = World::settled(json!({}));
     world.respec(json!({"replicas": 3}));
     world.settle();
-    assert_eq!(world.held(), ["NotSupported"]);
+    assert!(world.resolved().etcd.membership.question.is_some());
     assert_eq!(
         world
             .get(kinds::STATEFUL_SET, "kmc-edge")
@@ -391,7 +391,7 @@ fn a_hibernated_cluster_wakes_with_its_members_and_without_a_trace() {
             Some(0)
         );
     }
-    assert_eq!(world.resolved().etcd.members, 3);
+    assert_eq!(world.resolved().etcd.membership.wanted, 3);
     world.respec(json!({"replicas": 3}));
     world.settle();
     assert_eq!(world.live, before);

@@ -123,6 +123,10 @@ pub(super) fn available(availability: &Availability, wanted: &Wanted) -> Verdict
 
 /// True when every pod runs the wanted template, on the StatefulSets' own evidence.
 pub(super) fn up_to_date(input: &Input<'_>, wanted: &Wanted) -> Verdict {
+    let is_changing = |name: &str| {
+        let step = wanted.etcd_step.as_ref()?;
+        (name == names::etcd(&input.facts.name)).then(|| format!("etcd: {step}."))
+    };
     let mut sets = vec![(names::control_plane(&input.facts.name), wanted.replicas)];
     if wanted.etcd_members > 0 {
         let members = if wanted.replicas == 0 {
@@ -147,8 +151,12 @@ pub(super) fn up_to_date(input: &Input<'_>, wanted: &Wanted) -> Verdict {
             );
         }
         if let Some(missing) = missing_evidence(facts, replicas) {
-            return Verdict::no(reason::ROLLING, format!("StatefulSet `{name}`: {missing}."));
+            let message = is_changing(&name).unwrap_or_else(|| format!("StatefulSet `{name}`: {missing}."));
+            return Verdict::no(reason::ROLLING, message);
         }
+    }
+    if let Some(step) = &wanted.etcd_step {
+        return Verdict::no(reason::ROLLING, format!("etcd: {step}."));
     }
     Verdict::yes(reason::UP_TO_DATE, format!("All pods run {}.", wanted.version))
 }

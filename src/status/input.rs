@@ -35,6 +35,8 @@ pub struct Wanted {
     pub replicas: i32,
     /// Members of etcd; 0 when another storage is used.
     pub etcd_members: i32,
+    /// What goes on among the members of etcd, as a sentence without full stop.
+    pub etcd_step: Option<String>,
     pub storage: StorageType,
     pub service: ServiceType,
     /// `Err` says what is waited for, as a phrase that follows "waiting for".

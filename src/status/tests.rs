@@ -70,12 +70,15 @@ fn world() -> World {
             running_version: None,
             ca_fingerprint: None,
             left_to_adopt: Vec::new(),
+            not_ready_since: None,
+            etcd: None,
             unreadable: Vec::new(),
         },
         wanted: Ok(Wanted {
             version: "v1.36.3+k0s.2".into(),
             replicas: 3,
             etcd_members: 3,
+            etcd_step: None,
             storage: StorageType::Etcd,
             service: ServiceType::NodePort,
             endpoint: Ok(Endpoint {

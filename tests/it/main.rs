@@ -26,6 +26,7 @@ mod engine_hosted;
 mod golden_composed;
 mod golden_findings;
 mod hosted_real;
+mod members;
 mod operator;
 mod patches;
 mod previous_build;

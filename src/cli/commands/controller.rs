@@ -75,6 +75,15 @@ pub struct Arguments {
         default_value = "cluster.local"
     )]
     cluster_domain: String,
+    /// Seconds for which a member of etcd crashes again and again, while all others are healthy, before it is replaced by
+    /// an empty one
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "K0SMOTRON_FLEET_REPLACE_MEMBER_AFTER",
+        default_value_t = 600
+    )]
+    replace_member_after: u64,
     #[command(flatten)]
     protection: HubProtection,
     /// Follow the fleet in this directory too, as FleetSyncs are followed; what is wrong is in the log
@@ -254,6 +263,7 @@ async fn options(arguments: &Arguments) -> Result<ControllerOptions, CliError> {
                 .then(|| NetworkPolicySettings {
                     operator_namespace: arguments.lease_namespace.clone(),
                 }),
+            replace_member_after_seconds: arguments.replace_member_after,
             ..Settings::standard()
         },
         reach: match place {

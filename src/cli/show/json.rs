@@ -113,7 +113,11 @@ fn entry(wave: &str, action: &Action) -> Value {
 pub fn verb(operation: &Operation) -> &'static str {
     match operation {
         Operation::Create { .. } | Operation::Issue { .. } => "create",
-        Operation::Apply { .. } | Operation::Reissue { .. } | Operation::PatchMetadata { .. } => "change",
+        Operation::Apply { .. }
+        | Operation::Reissue { .. }
+        | Operation::PatchMetadata { .. }
+        | Operation::ChangeMembers { .. }
+        | Operation::ReplacePod { .. } => "change",
         Operation::Delete { .. } => "delete",
     }
 }

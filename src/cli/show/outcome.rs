@@ -37,7 +37,11 @@ pub fn text(plan: &Plan, outcome: &Outcome) -> String {
             ActionResult::Done { .. } => match operations.get(id) {
                 Some(Operation::Create { .. } | Operation::Issue { .. }) | None => created += 1,
                 Some(
-                    Operation::Apply { .. } | Operation::Reissue { .. } | Operation::PatchMetadata { .. },
+                    Operation::Apply { .. }
+                    | Operation::Reissue { .. }
+                    | Operation::PatchMetadata { .. }
+                    | Operation::ChangeMembers { .. }
+                    | Operation::ReplacePod { .. },
                 ) => changed += 1,
                 Some(Operation::Delete { .. }) => deleted += 1,
             },

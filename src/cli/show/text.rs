@@ -176,9 +176,11 @@ fn name_width(plan: &Plan) -> usize {
 fn entry(action: &Action, width: usize, detail: Detail) -> String {
     let (style, symbol, word, impact) = match action.operation {
         Operation::Create { .. } | Operation::Issue { .. } => (CREATE, '+', "create", None),
-        Operation::Apply { .. } | Operation::Reissue { .. } | Operation::PatchMetadata { .. } => {
-            (CHANGE, '~', action.impact.as_str(), None)
-        }
+        Operation::Apply { .. }
+        | Operation::Reissue { .. }
+        | Operation::PatchMetadata { .. }
+        | Operation::ChangeMembers { .. }
+        | Operation::ReplacePod { .. } => (CHANGE, '~', action.impact.as_str(), None),
         Operation::Delete { .. } => (DELETE, '-', "DELETE", Some(action.impact.as_str())),
     };
     let name = name(&action.id);

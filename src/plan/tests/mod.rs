@@ -88,7 +88,11 @@ fn lines(plan: &Plan) -> Vec<String> {
         match action.operation {
             Operation::Create { .. } | Operation::Issue { .. } => format!("+ {name}"),
             Operation::Delete { .. } => format!("- {name} {}", action.impact.as_str()),
-            Operation::Apply { .. } | Operation::Reissue { .. } | Operation::PatchMetadata { .. } => {
+            Operation::Apply { .. }
+            | Operation::Reissue { .. }
+            | Operation::PatchMetadata { .. }
+            | Operation::ChangeMembers { .. }
+            | Operation::ReplacePod { .. } => {
                 format!("~ {name} {}", action.impact.as_str())
             }
         }

@@ -41,6 +41,9 @@ fn execute(server: &mut Observed, action: &Action, manager: &str) {
             let live = server.objects.remove(id).expect("a deleted object exists");
             assert_eq!(live.uid(), Some(uid.as_str()), "{id}");
         }
+        Operation::ChangeMembers { .. } | Operation::ReplacePod { .. } => {
+            panic!("{id}: this server has neither pods nor members")
+        }
     }
 }
 

@@ -206,12 +206,12 @@ fn another_type_of_service_is_disruptive() {
 }
 
 #[test]
-fn more_replicas_are_safe_and_say_which_members_do_not_follow() {
+fn more_replicas_are_safe_and_say_which_members_follow() {
     let (hub, children) = running(json!({"version": "v1.35.2+k0s.0"}));
     insta::assert_snapshot!(change(&hub, &children, three("v1.35.2+k0s.0")), @"
     ~ payments safe
     2 pods kmc-payments-{1..2} added
-    not done: spec.storage.etcd.members: etcd has 1 and would get 3; members cannot be added or removed yet
+    etcd goes from 1 to 3 members, one at a time
     ");
 }
 

@@ -11,5 +11,5 @@ mod patch;
 mod real;
 
 pub use answer::Answers;
-pub use patch::{Kubelet, Policy};
+pub use patch::{Kubelet, Policy, is_ready};
 pub use real::{RealPods, belongs_to};

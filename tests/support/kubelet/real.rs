@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Container, Pod};
-use kube::api::Api;
+use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 use tokio::task::{AbortHandle, JoinSet};
@@ -52,6 +52,16 @@ pub fn belongs_to(pod: &Pod, namespace: &str, cluster: &str) -> bool {
 impl RealPods {
     /// Runs the pods of `cluster`, on the current runtime.
     pub async fn start(servers: &Servers, namespace: &str, cluster: &str) -> Self {
+        Self::start_selected(servers, namespace, cluster, &format!("cluster={cluster}")).await
+    }
+
+    /// Runs the members of etcd alone; control-plane pods stay pending.
+    pub async fn start_members(servers: &Servers, namespace: &str, cluster: &str) -> Self {
+        let selector = format!("cluster={cluster},component=etcd");
+        Self::start_selected(servers, namespace, cluster, &selector).await
+    }
+
+    async fn start_selected(servers: &Servers, namespace: &str, cluster: &str, selector: &str) -> Self {
         let folder = watchdog::folder("pods");
         let addresses = std::iter::repeat_with(ports::address).take(MEMBERS).collect();
         let names = Names::new(&format!("kmc-{cluster}-etcd"), namespace, addresses);
@@ -65,7 +75,7 @@ impl RealPods {
             problems: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(run(node.clone(), namespace.to_owned(), cluster.to_owned()));
+        tasks.spawn(run(node.clone(), namespace.to_owned(), selector.to_owned()));
         Self { node, _tasks: tasks }
     }
 
@@ -103,9 +113,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn run(node: Arc<Node>, namespace: String, cluster: String) {
+async fn run(node: Arc<Node>, namespace: String, selector: String) {
     let api: Api<Pod> = Api::namespaced(node.client.clone(), &namespace);
-    let selector = watcher::Config::default().labels(&format!("cluster={cluster}"));
+    let selector = watcher::Config::default().labels(&selector);
     let mut events = watcher(api, selector).boxed();
     let mut lives = JoinSet::new();
     // Pod uid -> its life.
@@ -157,7 +167,7 @@ enum Probe {
 async fn live(node: Arc<Node>, pod: Pod) {
     let name = pod.name_any();
     let root = node.folder.join(&name);
-    loop {
+    for restarts in 0.. {
         match start(&node, &pod, &root).await {
             Ok(ready) => {
                 lock(&node.problems).remove(&name);
@@ -166,6 +176,9 @@ async fn live(node: Arc<Node>, pod: Pod) {
                     &node.folder.join(format!("{name}.log")),
                 ));
                 lock(&node.running).insert(name.clone(), process.clone());
+                if restarts > 0 {
+                    count_restarts(&node.client, &pod, restarts).await;
+                }
                 watch(&node, &pod, &root, &process, ready.address, &ready.probe).await;
                 lock(&node.problems).insert(name.clone(), process.log_tail(10));
             }
@@ -175,6 +188,26 @@ async fn live(node: Arc<Node>, pod: Pod) {
         }
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// Says in the status of a pod how often its container was started again.
+async fn count_restarts(client: &Client, pod: &Pod, restarts: i32) {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
+    let Ok(current) = api.get(&pod.name_any()).await else {
+        return;
+    };
+    let mut containers = current
+        .status
+        .and_then(|status| status.container_statuses)
+        .unwrap_or_default();
+    for container in &mut containers {
+        container.restart_count = restarts;
+    }
+    let patch = serde_json::json!({ "metadata": { "uid": pod.uid() }, "status": { "containerStatuses": containers } });
+    // A pod that is gone meanwhile is no matter.
+    let _ = api
+        .patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await;
 }
 
 /// Reports readiness whenever it changes; returns when the process has ended.
