@@ -8,6 +8,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands;
+use super::show::text::Detail;
 use super::ui::{Colour, Verbosity};
 use crate::api::duration::GoDuration;
 use crate::fleet::parent;
@@ -42,6 +43,7 @@ pub enum Verb {
     Render(commands::render::Arguments),
     Convert(commands::convert::Arguments),
     Plan(commands::plan::Arguments),
+    Snapshot(commands::snapshot::Arguments),
     Show(commands::show::Arguments),
     Apply(commands::apply::Arguments),
     Status(commands::status::Arguments),
@@ -184,6 +186,49 @@ pub struct Output {
         default_value = "text"
     )]
     pub output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people
+    Text,
+    /// One documented document, for programs
+    Json,
+    /// A comment of a pull request, of at most 60,000 bytes
+    Markdown,
+    /// Annotations of a GitHub Actions run
+    Github,
+}
+
+/// How a plan is shown.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct PlanOutput {
+    /// Format of the answer
+    #[arg(
+        short,
+        long = "output",
+        value_name = "FORMAT",
+        env = "K0SMOTRON_FLEET_OUTPUT",
+        default_value = "text"
+    )]
+    pub output: PlanFormat,
+    /// Show each change by itself; otherwise four or more equal ones are told once
+    #[arg(long, env = "K0SMOTRON_FLEET_FULL", value_parser = clap::builder::FalseyValueParser::new())]
+    pub full: bool,
+    /// Show a line for each change and no more
+    #[arg(long, env = "K0SMOTRON_FLEET_COMPACT", conflicts_with = "full", value_parser = clap::builder::FalseyValueParser::new())]
+    pub compact: bool,
+}
+
+impl PlanOutput {
+    pub fn detail(&self, verbosity: Verbosity) -> Detail {
+        match (self.full, self.compact) {
+            (_, true) => Detail::Compact,
+            (true, false) => Detail::of(verbosity).max(Detail::Full),
+            (false, false) => Detail::of(verbosity),
+        }
+    }
 }
 
 /// A cluster as it is named on the command line.

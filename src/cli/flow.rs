@@ -11,8 +11,9 @@ use super::show::{json, text};
 use super::source::{self, Files, OnErrors};
 use super::ui::Ui;
 use crate::client::Client;
-use crate::fleet::{self, Access, Live, PlanOptions, select};
+use crate::fleet::{self, Access, Admission, Live, PlanOptions, select};
 use crate::object::{Object, ObjectId};
+use crate::observe::Snapshot;
 use crate::plan::{Plan, Prune};
 use crate::render::Settings;
 
@@ -40,30 +41,25 @@ pub struct PlanArguments {
 /// Everything that is known before anything is written.
 pub struct Prepared {
     pub files: Files,
-    pub client: Client,
     pub live: Live,
     pub options: PlanOptions,
+    pub admission: Admission,
     /// The selected entries.
     pub plan: Plan,
 }
 
 impl Prepared {
-    pub fn access<'a>(&'a self, hub: &'a Hub) -> Access<'a> {
-        Access {
-            clusters: &self.client,
-            memory: &self.client,
-            parent_namespace: &hub.parent_namespace,
-        }
-    }
-
     /// Returns the plan as text.
     pub fn text(&self, ui: &Ui) -> String {
-        let heading = text::Heading {
+        text::plan(&self.plan, &self.heading(), text::Detail::of(ui.verbosity()))
+    }
+
+    pub fn heading(&self) -> text::Heading<'_> {
+        text::Heading {
             fleet: self.files.reading.fleet.as_ref(),
             revision: self.plan.revision.as_deref(),
             hub: &self.live.hub,
-        };
-        text::plan(&self.plan, &heading, text::Detail::of(ui.verbosity()))
+        }
     }
 
     /// Returns the fields of the document of a plan.
@@ -76,12 +72,80 @@ impl Prepared {
         document.insert("isKnownToHub".to_owned(), json!(is_known));
         let findings = json::findings(&reading.findings, &self.files.tree);
         document.insert("findings".to_owned(), findings);
+        document.insert("admission".to_owned(), json::admission(&self.admission));
         document
     }
 }
 
+/// Returns whom a hub is asked as.
+pub fn access<'a>(client: &'a Client, hub: &'a Hub) -> Access<'a> {
+    Access {
+        clusters: client,
+        memory: client,
+        parent_namespace: &hub.parent_namespace,
+    }
+}
+
+/// Whether the server is asked what it would say to the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// By dry runs.
+    Admission,
+    /// Not before the write itself.
+    Nothing,
+}
+
 /// Reads, looks and plans. Writes nothing.
-pub async fn prepare(arguments: &PlanArguments, ui: &mut Ui) -> Result<Prepared, CliError> {
+pub async fn prepare(
+    arguments: &PlanArguments,
+    settings: &Settings,
+    asking: Asking,
+    ui: &mut Ui,
+) -> Result<(Prepared, Client), CliError> {
+    let files = read(arguments, ui)?;
+    let client = hub::connect(&arguments.hub).await?;
+    let access = access(&client, &arguments.hub);
+    let live = fleet::look(access, &files.reading).await?;
+    let options = options(arguments, settings, Timestamp::now());
+    let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;
+    let plan = narrow(whole, &arguments.selection, &files, &live);
+    let admission = match asking {
+        Asking::Admission => fleet::admission::admission(access, &plan).await,
+        Asking::Nothing => Admission::default(),
+    };
+    let prepared = Prepared {
+        files,
+        live,
+        options,
+        admission,
+        plan,
+    };
+    Ok((prepared, client))
+}
+
+/// Reads and plans with a recorded hub. Asks nobody.
+pub async fn prepare_offline(
+    arguments: &PlanArguments,
+    settings: &Settings,
+    snapshot: &Snapshot,
+    ui: &mut Ui,
+) -> Result<Prepared, CliError> {
+    let files = read(arguments, ui)?;
+    let live = fleet::offline::look(snapshot, &files.reading, &arguments.hub.parent_namespace)?;
+    // The moment of the record: a certificate that is renewed since then was not when the hub looked like that.
+    let options = options(arguments, settings, snapshot.taken_at);
+    let whole = fleet::offline::plan(snapshot, &files.reading, &files.tree, &live, &options).await?;
+    let plan = narrow(whole, &arguments.selection, &files, &live);
+    Ok(Prepared {
+        admission: Admission::not_asked(&plan, "planned with a snapshot"),
+        files,
+        live,
+        options,
+        plan,
+    })
+}
+
+fn read(arguments: &PlanArguments, ui: &mut Ui) -> Result<Files, CliError> {
     let files = source::read(&arguments.source.path())?;
     let on_errors = if arguments.keep_going {
         OnErrors::KeepGoing
@@ -89,28 +153,16 @@ pub async fn prepare(arguments: &PlanArguments, ui: &mut Ui) -> Result<Prepared,
         OnErrors::Stop
     };
     source::report(&files, on_errors, ui)?;
-    let client = hub::connect(&arguments.hub).await?;
-    let access = Access {
-        clusters: &client,
-        memory: &client,
-        parent_namespace: &arguments.hub.parent_namespace,
-    };
-    let live = fleet::look(access, &files.reading).await?;
-    let options = PlanOptions {
+    Ok(files)
+}
+
+fn options(arguments: &PlanArguments, settings: &Settings, now: Timestamp) -> PlanOptions {
+    PlanOptions {
         prune: if arguments.prune { Prune::Yes } else { Prune::No },
         force_conflicts: arguments.force_conflicts.iter().cloned().collect(),
-        settings: Settings::of_another_process(),
-        now: Timestamp::now(),
-    };
-    let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;
-    let plan = narrow(whole, &arguments.selection, &files, &live);
-    Ok(Prepared {
-        files,
-        client,
-        live,
-        options,
-        plan,
-    })
+        settings: settings.clone(),
+        now,
+    }
 }
 
 /// Keeps what PATH and the flags select.

@@ -77,6 +77,7 @@ fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
         Verb::Schema(arguments) => commands::schema::run(&arguments, ui),
         Verb::Convert(arguments) => commands::convert::run(&arguments, ui),
         Verb::Plan(arguments) => commands::plan::run(&arguments, ui),
+        Verb::Snapshot(arguments) => commands::snapshot::run(&arguments, ui),
         Verb::Show(arguments) => commands::show::run(&arguments, ui),
         Verb::Apply(arguments) => commands::apply::run(&arguments, ui),
         Verb::Status(arguments) => commands::status::run(&arguments, ui),

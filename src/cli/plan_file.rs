@@ -1,4 +1,4 @@
-//! A saved plan as a file.
+//! Saved plans and snapshots as files.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::CliError;
+use crate::observe::Snapshot;
 use crate::plan::SavedPlan;
 
 /// Largest plan that is read. Ten thousand new clusters are about 30 MB.
@@ -41,6 +42,15 @@ pub fn read_if_meant(path: &Path) -> Result<Option<SavedPlan>, CliError> {
         }
         Ok(_) | Err(_) => Ok(None),
     }
+}
+
+/// Reads what `snapshot` wrote.
+pub fn read_snapshot(path: &Path) -> Result<Snapshot, CliError> {
+    let text = fs::read_to_string(path).map_err(|error| failed("read", path, &error))?;
+    Snapshot::read(&text).map_err(|error| {
+        CliError::failed(format!("`{}` cannot be used: {error}", path.display()))
+            .hint("`k0smotron-fleet snapshot --out FILE` writes one")
+    })
 }
 
 /// Writes text that only its owner may read, as a whole or not at all.

@@ -111,6 +111,29 @@ impl ClientError {
         }
     }
 
+    /// Says whether the credentials are good and merely lack a right.
+    pub fn is_about_rights(&self) -> bool {
+        match self {
+            // A policy or webhook refuses with the same status as a missing right; its words are not about users.
+            Self::Forbidden { source, .. } => source.message.contains(" cannot "),
+            Self::ReadKubeconfig { .. }
+            | Self::NoConfiguration
+            | Self::InvalidKubeconfig { .. }
+            | Self::UnknownContext { .. }
+            | Self::NoContext { .. }
+            | Self::BlankIdentity { .. }
+            | Self::Connect { .. }
+            | Self::Broken { .. }
+            | Self::Timeout { .. }
+            | Self::Unauthorized { .. }
+            | Self::NotInstalled { .. }
+            | Self::NoNamespace { .. }
+            | Self::Refused { .. }
+            | Self::Answer { .. }
+            | Self::ListBrokeOff { .. } => false,
+        }
+    }
+
     /// Returns what a person can do about it, as one line.
     pub fn hint(&self) -> Option<String> {
         match self {

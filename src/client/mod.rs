@@ -8,12 +8,14 @@
 //! a Secret. A list is whole or an error, never short.
 
 mod connect;
+mod dry_run;
 mod error;
 mod event;
 mod gateway;
 mod kubeconfig;
 mod read;
 mod ready;
+mod redact;
 mod refusal;
 mod request;
 mod secret;

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use super::connect::Client;
 use super::error::ClientError;
 use super::read::{Parts, read_object};
+use super::redact;
 use super::request::{Answer, Call, RequestName, Verb};
 use super::secret::SecretData;
 use crate::object::{Object, ObjectId};
 use crate::plan::{FailureKind, Propagation};
 
-const APPLY: &str = "application/apply-patch+yaml";
+pub(super) const APPLY: &str = "application/apply-patch+yaml";
 const MERGE: &str = "application/merge-patch+json";
 
 /// What an apply does about fields of other managers.
@@ -224,18 +225,20 @@ impl Client {
             accept: Parts::Whole.accept(request.kind),
             body: Some((APPLY, bytes)),
         };
-        self.call(call).await
+        self.call(call)
+            .await
+            .map_err(|error| redact::refusal(error, body))
     }
 }
 
-fn identity(verb: Verb, object: &Object) -> Result<ObjectId, ClientError> {
+pub(super) fn identity(verb: Verb, object: &Object) -> Result<ObjectId, ClientError> {
     object.id().ok_or_else(|| ClientError::Answer {
         request: RequestName::collection(verb, crate::object::kinds::CUSTOM_RESOURCE_DEFINITION, "").into(),
         reason: "the object has no name or is of a kind that is not ours".to_owned(),
     })
 }
 
-fn with_metadata(object: &Object, entries: &[(&str, &str)]) -> Value {
+pub(super) fn with_metadata(object: &Object, entries: &[(&str, &str)]) -> Value {
     let mut body = object.0.clone();
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
         // An apply with managed fields is refused.

@@ -33,6 +33,8 @@ pub enum FleetError {
     WriteParent { source: Box<ClientError> },
     #[error("the plan may not be executed")]
     Refused { source: Refusal },
+    #[error("the snapshot does not hold {}", list_of_namespaces(namespaces))]
+    NotRecorded { namespaces: Vec<String> },
     #[error("the saved plan does not hold values that may be secrets: {}", missing.join(", "))]
     Withheld { missing: Vec<String> },
     #[error("without a Fleet nothing can be deleted: nobody knows which clusters belong to the files")]
@@ -50,7 +52,8 @@ impl FleetError {
             | Self::Refused { .. }
             | Self::Withheld { .. }
             | Self::PruneWithoutFleet => true,
-            Self::Identify { .. }
+            Self::NotRecorded { .. }
+            | Self::Identify { .. }
             | Self::ReadParent { .. }
             | Self::Observe { .. }
             | Self::WriteParent { .. } => false,
@@ -75,6 +78,9 @@ impl FleetError {
             Self::PruneWithoutFleet => {
                 Some("no fleet id: run `k0smotron-fleet init` in the directory of the files".to_owned())
             }
+            Self::NotRecorded { .. } => {
+                Some("record it anew without `-n`, or with these namespaces too".to_owned())
+            }
             Self::Withheld { .. } => Some(
                 "pass the files that were planned with `--values-from PATH`; only the values with the same digest are taken"
                     .to_owned(),
@@ -82,4 +88,8 @@ impl FleetError {
             Self::Parent { .. } | Self::Refused { .. } => None,
         }
     }
+}
+
+fn list_of_namespaces(namespaces: &[String]) -> String {
+    format!("the namespaces {}", namespaces.join(", "))
 }

@@ -7,9 +7,11 @@
 //! the fleet is changed at the very version the plan was made with, so that of two runs that planned at the same moment
 //! only one goes on, and a budget of deletions is spent once.
 
+pub mod admission;
 mod error;
 mod hub;
 mod look;
+pub mod offline;
 pub mod parent;
 mod planning;
 mod run;
@@ -17,6 +19,7 @@ mod saved;
 pub mod select;
 pub mod selector;
 
+pub use admission::Admission;
 pub use error::FleetError;
 pub use hub::{Hub, KUBE_SYSTEM, check_hub, identify};
 pub use look::{Access, Live, look};

@@ -1,6 +1,6 @@
 //! The plan of a fleet, with what each change does to running control planes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -10,9 +10,10 @@ use crate::client::ClientError;
 use crate::compose::Reading;
 use crate::diagnostic::SourceTree;
 use crate::object::{ObjectId, Observed, kinds};
-use crate::observe;
+use crate::observe::{self, Snapshot};
 use crate::plan::{
-    self, Files, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan, Preview, Prune,
+    self, Action, Files, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan, Preview,
+    Prune, Upgraded,
 };
 use crate::render::Settings;
 
@@ -27,6 +28,13 @@ pub struct PlanOptions {
     pub now: Timestamp,
 }
 
+/// Where the children of clusters are seen.
+#[derive(Clone, Copy)]
+pub(super) enum Sight<'a> {
+    Hub(Access<'a>),
+    Recorded(&'a Snapshot),
+}
+
 /// Plans a fleet.
 ///
 /// *Errors*: pruning without a Fleet; children that cannot be read for another reason than missing rights (with those,
@@ -34,6 +42,17 @@ pub struct PlanOptions {
 /// *Effects*: for a plan with changes the lists of [`observe::children`] and one of nodes. Nothing is written.
 pub async fn plan(
     access: Access<'_>,
+    reading: &Reading,
+    tree: &SourceTree,
+    live: &Live,
+    options: &PlanOptions,
+) -> Result<Plan, FleetError> {
+    of_reading(Sight::Hub(access), reading, tree, live, options).await
+}
+
+/// Plans what files say, with children seen wherever.
+pub(super) async fn of_reading(
+    sight: Sight<'_>,
     reading: &Reading,
     tree: &SourceTree,
     live: &Live,
@@ -50,12 +69,12 @@ pub async fn plan(
         .map(|(namespace, name)| ObjectId::new(kinds::K0SMOTRON_CLUSTER, namespace, name))
         .collect();
     let policy = policy(reading, tree, live, options)?;
-    of_entries(access, &entries, &rejected, live, &policy, options).await
+    of_entries(sight, &entries, &rejected, live, &policy, options).await
 }
 
 /// Plans clusters that are wanted, whoever wants them. `rejected` are named besides, and stay as they are.
 pub(super) async fn of_entries(
-    access: Access<'_>,
+    sight: Sight<'_>,
     entries: &[FleetEntry],
     rejected: &BTreeSet<ObjectId>,
     live: &Live,
@@ -68,7 +87,7 @@ pub(super) async fn of_entries(
         observed: &live.observed,
         preview: None,
     };
-    let looked_at = look_at_children(access, &plan::candidates(&input, policy)).await?;
+    let looked_at = look_at_children(sight, &plan::candidates(&input, policy)).await?;
     if let Some((children, node_addresses)) = &looked_at {
         input.preview = Some(Preview {
             children,
@@ -78,6 +97,62 @@ pub(super) async fn of_entries(
         });
     }
     Ok(without_namespace(plan::fleet(&input, policy), live, policy))
+}
+
+/// Says what another renderer revision would do to the clusters of a plan that nobody changes: those of `ids`.
+pub(super) async fn upgraded(
+    sight: Sight<'_>,
+    live: &Live,
+    ids: &BTreeSet<ObjectId>,
+    now: &PlanOptions,
+    then: &Settings,
+) -> Result<Vec<Upgraded>, FleetError> {
+    let Some((children, node_addresses)) = look_at_children(sight, ids).await? else {
+        return Ok(Vec::new());
+    };
+    let preview = Preview {
+        children: &children,
+        node_addresses: &node_addresses,
+        settings: &now.settings,
+        now: now.now,
+    };
+    let found = ids
+        .iter()
+        .filter_map(|id| Some((id, live.observed.objects.get(id)?)));
+    Ok(found
+        .filter_map(|(id, object)| plan::of_upgrade(id, object, &preview, then))
+        .collect())
+}
+
+/// Returns what the operator would write because of each entry of a plan.
+pub(super) async fn offspring(
+    sight: Sight<'_>,
+    live: &Live,
+    plan: &Plan,
+    options: &PlanOptions,
+) -> Result<BTreeMap<ObjectId, Vec<Action>>, FleetError> {
+    let clusters: Vec<&Action> = plan
+        .actions()
+        .filter(|action| action.id.kind == kinds::K0SMOTRON_CLUSTER)
+        .collect();
+    let ids = clusters.iter().map(|action| action.id.clone()).collect();
+    let Some((children, node_addresses)) = look_at_children(sight, &ids).await? else {
+        return Ok(BTreeMap::new());
+    };
+    let preview = Preview {
+        children: &children,
+        node_addresses: &node_addresses,
+        settings: &options.settings,
+        now: options.now,
+    };
+    Ok(clusters
+        .into_iter()
+        .map(|action| {
+            let live = live.observed.objects.get(&action.id);
+            let children = plan::children_of_operation(&action.operation, live, &preview);
+            (action.id.clone(), children)
+        })
+        .collect())
 }
 
 fn policy(
@@ -117,13 +192,19 @@ pub fn content(reading: &Reading) -> String {
 }
 
 /// Reads what the operator would look at; `None` when that is not allowed.
-async fn look_at_children(
-    access: Access<'_>,
+pub(super) async fn look_at_children(
+    sight: Sight<'_>,
     candidates: &BTreeSet<ObjectId>,
 ) -> Result<Option<(Observed, Vec<String>)>, FleetError> {
     if candidates.is_empty() {
         return Ok(None);
     }
+    let access = match sight {
+        Sight::Hub(access) => access,
+        Sight::Recorded(snapshot) => {
+            return Ok(Some((snapshot.children(), snapshot.node_addresses.clone())));
+        }
+    };
     let read = async {
         let children = observe::children(access.clusters, candidates).await?;
         let addresses = observe::node_addresses(access.clusters).await?;

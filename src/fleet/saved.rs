@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::look::{Access, Live, look_at};
-use super::planning::{self, PlanOptions, content};
+use super::planning::{self, PlanOptions, Sight, content};
 use super::{FleetError, check_hub};
 use crate::compose::Reading;
 use crate::object::{Object, ObjectId, kinds};
@@ -110,7 +110,7 @@ pub async fn check(
     };
     let named = saved.not_written();
     let policy = policy(saved, live, !(entries.is_empty() && named.is_empty()));
-    let anew = planning::of_entries(access, &entries, &named, live, &policy, &options).await?;
+    let anew = planning::of_entries(Sight::Hub(access), &entries, &named, live, &policy, &options).await?;
     let checked = check_saved(saved, &bodies, &live.observed, anew);
     if checked.stale.is_empty() && checked.refused.is_empty() && !missing.is_empty() {
         return Err(FleetError::Withheld { missing });

@@ -6,6 +6,7 @@
 //! only metadata is asked for. Nothing is written.
 
 mod nodes;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use crate::object::{Kind, ObjectId, Observed, Unreadable, kinds};
 use crate::plan::FailureKind;
 
 pub use nodes::Nodes;
+pub use snapshot::{Snapshot, SnapshotError, SnapshotGap, SnapshotHub, SnapshotOf, snapshot};
 
 /// Kinds whose objects belong to a cluster.
 pub const CHILDREN: [Kind; 8] = [

@@ -54,12 +54,29 @@ impl Document {
 pub fn documents(tree: &SourceTree) -> (Vec<Document>, Findings) {
     let mut documents = Vec::new();
     let mut findings = Findings::new();
-    for (id, file) in tree.whole_files() {
+    for (id, file) in tree
+        .whole_files()
+        .into_iter()
+        .filter(|(_, file)| !is_of_this_program(&file.content))
+    {
         let (read, problems) = file_documents(id, file);
         documents.extend(read);
         findings.extend(problems);
     }
     (documents, findings)
+}
+
+/// Says whether a file was written by this program itself (a saved plan, a snapshot), as its first field says. It may
+/// lie among the files of a fleet, and is none of them.
+fn is_of_this_program(content: &str) -> bool {
+    let Some(rest) = content.trim_start().strip_prefix('{') else {
+        return false;
+    };
+    let Some(rest) = rest.trim_start().strip_prefix("\"format\"") else {
+        return false;
+    };
+    let value = rest.trim_start().strip_prefix(':').map(str::trim_start);
+    value.is_some_and(|value| value.starts_with("\"k0smotron-fleet/"))
 }
 
 fn file_documents(id: FileId, file: &SourceFile) -> (Vec<Document>, Findings) {

@@ -239,6 +239,17 @@ fn a_large_comment_costs_nothing_else() {
     assert_eq!(value(&text), json!({"a": 1}));
 }
 
+#[test]
+fn what_this_program_wrote_is_none_of_the_files_of_a_fleet() {
+    let many = format!(
+        "{{\n \"format\": \"k0smotron-fleet/snapshot\", \"x\": [{}1]}}",
+        "1,".repeat(200_000)
+    );
+    let (documents, findings) = read(&many);
+    assert!(documents.is_empty() && findings.is_empty());
+    assert_eq!(read("{\"format\": \"other\"}").0.len(), 1);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

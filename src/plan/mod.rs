@@ -18,6 +18,7 @@ mod guards;
 mod impact;
 mod members;
 mod metadata;
+mod offspring;
 mod outcome;
 mod ownership;
 mod preview;
@@ -25,6 +26,7 @@ mod saved;
 mod shown;
 mod stale;
 mod tracking;
+mod upgrade;
 mod withheld;
 
 pub use action::{Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Wave};
@@ -35,6 +37,7 @@ pub use children::children;
 pub use entry::{Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune};
 pub use fleet::{candidates, fleet};
 pub use members::members;
+pub use offspring::of_operation as children_of_operation;
 pub use outcome::{ActionResult, Failure, FailureKind, Outcome};
 pub use ownership::{Owner, Ownership, of_child};
 pub use saved::{
@@ -42,7 +45,8 @@ pub use saved::{
     SavedPlanError, schema as saved_schema,
 };
 pub use stale::{Checked, Stale, check as check_saved, common as stale_in_common};
-pub use withheld::put_back;
+pub use upgrade::{Upgraded, of_upgrade};
+pub use withheld::{hidden_values, put_back};
 
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use super::impact::Consequence;
+pub(super) use super::impact::Consequence;
 use super::{Action, Impact, Operation, Owner, Plan, Preview};
 use crate::api::cluster_parts::ServiceType;
+use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, K0smotronCluster, names};
 use crate::k0s::{self, Refusal, Version};
-use crate::object::{Difference, Object, ObjectId, kinds};
+use crate::object::{Difference, Object, ObjectId, Observed, kinds};
 use crate::pki::KeyPurpose;
 use crate::plan::children;
 use crate::render::{self, Facts, ResolvedCluster, Stalled};
@@ -61,7 +62,7 @@ pub(super) fn of_change(
         });
     }
     let owner = Owner::of(&facts);
-    let planned = |resolved: &ResolvedCluster| children(&render::objects(resolved), preview.children, &owner);
+    let planned = |resolved: &ResolvedCluster| planned(resolved, preview.children, &owner);
     let anyway = before.as_ref().map(planned).unwrap_or_default();
     let plan = planned(&resolved);
     let mut consequence = of_children(&plan, &anyway, &owner);
@@ -73,10 +74,34 @@ pub(super) fn of_change(
         // What only waits for another step of the operator is done in the end.
         .filter(|held| held.reason != "Waiting")
         .filter(|held| !before.as_ref().is_ok_and(|before| before.held.contains(held)));
-    consequence
-        .effects
-        .extend(newly_held.map(|held| format!("not done: {}: {}", held.what, held.message)));
+    consequence.effects.extend(newly_held.map(|held| {
+        let done = if is_by_update_policy(&held.reason) {
+            "held by updatePolicy"
+        } else {
+            "not done"
+        };
+        format!("{done}: {}: {}", held.what, held.message)
+    }));
+    // Said also when it was held before: who changes a cluster wants to know that this is not taken along.
+    let is_held_before = |held: &&HeldStatus| before.as_ref().is_ok_and(|before| before.held.contains(held));
+    let still_held = resolved
+        .held
+        .iter()
+        .filter(|held| is_by_update_policy(&held.reason))
+        .filter(is_held_before);
+    consequence.effects.extend(
+        still_held.map(|held| format!("still held by updatePolicy: {}: {}", held.what, held.message)),
+    );
     Ok(consequence)
+}
+
+fn is_by_update_policy(reason: &str) -> bool {
+    reason == render::revisions::HELD
+}
+
+/// Returns what the operator does for a cluster.
+pub(super) fn planned(resolved: &ResolvedCluster, live: &Observed, owner: &Owner) -> Plan {
+    children(&render::objects(resolved), live, owner)
 }
 
 /// Says what creating a cluster does: nothing to anybody, unless the operator would refuse it.
@@ -167,7 +192,7 @@ fn is_of_spec(pointer: &str) -> bool {
 }
 
 /// Returns the live spec as it is once the differences are applied.
-fn changed_spec(live: &Object, differences: &[Difference]) -> Value {
+pub(super) fn changed_spec(live: &Object, differences: &[Difference]) -> Value {
     let mut object = live.0.clone();
     // From the end, so that removing an item of a list does not move those that are still to be removed.
     for difference in differences
@@ -234,7 +259,7 @@ fn newly_refused(after: &ResolvedCluster, before: Option<&ResolvedCluster>) -> O
 }
 
 /// Sums up what the operator would do, less what it does anyway.
-fn of_children(plan: &Plan, anyway: &Plan, owner: &Owner) -> Consequence {
+pub(super) fn of_children(plan: &Plan, anyway: &Plan, owner: &Owner) -> Consequence {
     let new: Vec<&Action> = plan
         .actions()
         .filter(|action| !anyway.actions().any(|other| other == *action))

@@ -45,6 +45,16 @@ fn walk(at: &str, value: &mut Value, digests: &mut BTreeMap<String, String>) {
     }
 }
 
+/// Returns the values of an object that [`take`] takes out.
+pub fn hidden_values(object: &Value) -> Vec<Value> {
+    let whole = Object(object.clone());
+    let pointers = take(&whole).digests;
+    pointers
+        .keys()
+        .filter_map(|pointer| object.pointer(pointer).cloned())
+        .collect()
+}
+
 /// Puts the values back that one of `sources` has at the same place with the same digest.
 ///
 /// *Errors*: the pointers of those that none has.

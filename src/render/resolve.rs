@@ -284,7 +284,7 @@ fn revision(
     };
     held.push(HeldStatus {
         what: "renderer".to_owned(),
-        reason: "RendererRevision".to_owned(),
+        reason: revisions::HELD.to_owned(),
         message: format!("revision {newest} is there and {pinned} is in use; {why}"),
     });
     Ok(pinned)

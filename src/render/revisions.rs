@@ -11,6 +11,9 @@ pub struct Revision {
     pub why: &'static str,
 }
 
+/// The reason with which a newer revision is held back, as `updatePolicy` says.
+pub const HELD: &str = "RendererRevision";
+
 /// All revisions, oldest first.
 pub const REVISIONS: &[Revision] = &[Revision {
     number: 1,

@@ -13,11 +13,11 @@ use crate::cli::block_on;
 use crate::cli::confirm::{self, Answers};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::flow::{self, PlanArguments};
+use crate::cli::flow::{self, Asking, PlanArguments};
 use crate::cli::hub;
 use crate::cli::plan_file;
 use crate::cli::progress;
-use crate::cli::show::{json, outcome, saved};
+use crate::cli::show::{json, outcome, saved, text};
 use crate::cli::signal;
 use crate::cli::source;
 use crate::cli::ui::Ui;
@@ -111,16 +111,12 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
         None => Values::new(),
     };
     let client = hub::connect(&arguments.plan.hub).await?;
-    let access = Access {
-        clusters: &client,
-        memory: &client,
-        parent_namespace: &arguments.plan.hub.parent_namespace,
-    };
+    let access = flow::access(&client, &arguments.plan.hub);
     let live = fleet::look_again(access, saved).await?;
     let settings = Settings::of_another_process();
     let checked = fleet::check(access, saved, &live, &values, &settings, Timestamp::now()).await?;
     if format == Format::Text {
-        ui.answer(&saved::text(saved, ui.verbosity()))?;
+        ui.answer(&saved::text(saved, text::Detail::of(ui.verbosity())))?;
     }
     if !checked.stale.is_empty() && !arguments.saved.skip_stale {
         ui.say(&saved::stale(&checked.stale));
@@ -183,8 +179,14 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
 
 async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     let format = arguments.output.output;
-    let prepared = flow::prepare(&arguments.plan, ui).await?;
-    let access = prepared.access(&arguments.plan.hub);
+    let (prepared, client) = flow::prepare(
+        &arguments.plan,
+        &Settings::of_another_process(),
+        Asking::Nothing,
+        ui,
+    )
+    .await?;
+    let access = flow::access(&client, &arguments.plan.hub);
     let fleet = prepared.files.reading.fleet.as_ref();
     let first_apply = if arguments.first_apply {
         FirstApply::Allowed

@@ -12,6 +12,7 @@ pub mod plan;
 pub mod render;
 pub mod schema;
 pub mod show;
+pub mod snapshot;
 pub mod status;
 pub mod validate;
 pub mod version;

@@ -1,18 +1,26 @@
 //! `plan`: says what `apply` would do, and what that does to running control planes.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
+use k8s_openapi::jiff::Timestamp;
 
-use crate::cli::args::{Format, Output};
+use crate::cli::args::{PlanFormat, PlanOutput};
 use crate::cli::block_on;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::flow::{self, PlanArguments, Prepared};
+use crate::cli::flow::{self, Asking, PlanArguments, Prepared};
 use crate::cli::plan_file;
-use crate::cli::show::json;
+use crate::cli::show::markdown::{self, Comment};
+use crate::cli::show::text::Children;
+use crate::cli::show::{github, json, text};
 use crate::cli::ui::Ui;
-use crate::fleet;
+use crate::fleet::offline::{self, Seen};
+use crate::fleet::{self, PlanOptions};
+use crate::observe::Snapshot;
+use crate::plan::Upgraded;
+use crate::render::{Settings, revisions};
 
 /// Say what `apply` would do and what that does to running control planes; writes nothing
 #[derive(Debug, Args)]
@@ -20,21 +28,77 @@ pub struct Arguments {
     #[command(flatten)]
     plan: PlanArguments,
     #[command(flatten)]
-    output: Output,
+    output: PlanOutput,
     /// Exit with 2 when `apply` would write something now
     #[arg(long, env = "K0SMOTRON_FLEET_DETAILED_EXITCODE", value_parser = clap::builder::FalseyValueParser::new())]
     detailed_exitcode: bool,
     /// Save the plan in this file, for `show` and `apply`
     #[arg(long, value_name = "FILE", env = "K0SMOTRON_FLEET_OUT")]
     out: Option<PathBuf>,
+    /// Plan with a hub that `snapshot` recorded in this file; no cluster and no credentials are needed
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "K0SMOTRON_FLEET_SNAPSHOT",
+        conflicts_with = "out"
+    )]
+    snapshot: Option<PathBuf>,
+    /// Show also which objects of each cluster the operator would write
+    #[arg(long, env = "K0SMOTRON_FLEET_CHILDREN", value_parser = clap::builder::FalseyValueParser::new())]
+    children: bool,
+    /// Say what an operator with this renderer revision would do, also to clusters whose files stay as they are
+    #[arg(long, value_name = "NUMBER", env = "K0SMOTRON_FLEET_RENDERER_REVISION", value_parser = revision)]
+    renderer_revision: Option<u32>,
 }
 
+fn revision(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number) if revisions::is_known(number) => Ok(number),
+        Ok(_) | Err(_) => Err(format!(
+            "this program renders revisions up to {}; use the program of the release in question",
+            revisions::newest()
+        )),
+    }
+}
+
+/// A snapshot older than this is warned about.
+const OLD: Duration = Duration::from_secs(24 * 60 * 60);
+
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
+    let recorded = arguments
+        .snapshot
+        .as_deref()
+        .map(plan_file::read_snapshot)
+        .transpose()?;
     block_on(async {
-        let prepared = flow::prepare(&arguments.plan, ui).await?;
-        match arguments.output.output {
-            Format::Text => ui.answer(&prepared.text(ui))?,
-            Format::Json => ui.answer(&json::document("plan", prepared.document().into()))?,
+        let operator = recorded
+            .as_ref()
+            .map_or_else(Settings::of_another_process, |snapshot| snapshot.operator.clone());
+        let mut settings = operator.clone();
+        if let Some(revision) = arguments.renderer_revision {
+            settings.renderer_revision = revision;
+        }
+        let client;
+        let (prepared, seen) = match &recorded {
+            Some(snapshot) => {
+                warn_if_old(snapshot, ui);
+                let prepared = flow::prepare_offline(&arguments.plan, &settings, snapshot, ui).await?;
+                (prepared, Seen::Recorded(snapshot))
+            }
+            None => {
+                let online = flow::prepare(&arguments.plan, &settings, Asking::Admission, ui).await?;
+                client = online.1;
+                (online.0, Seen::Hub(flow::access(&client, &arguments.plan.hub)))
+            }
+        };
+        let more = More::of(arguments, &prepared, seen, &operator).await?;
+        answer(arguments, &prepared, &more, ui)?;
+        for denied in &prepared.admission.denied {
+            ui.warning(&format!(
+                "the server would refuse {}: {}",
+                text::name(&denied.object),
+                denied.message
+            ));
         }
         if let Some(path) = &arguments.out {
             save(&prepared, path, ui)?;
@@ -52,6 +116,102 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
             (false, _) => Exit::Success,
         })
     })
+}
+
+/// What is asked for beyond the plan.
+struct More {
+    children: Children,
+    /// Of an operator at another revision.
+    upgrade: Option<Upgrade>,
+}
+
+struct Upgrade {
+    from: u32,
+    to: u32,
+    clusters: Vec<Upgraded>,
+}
+
+impl More {
+    async fn of(
+        arguments: &Arguments,
+        prepared: &Prepared,
+        seen: Seen<'_>,
+        operator: &Settings,
+    ) -> Result<Self, CliError> {
+        let Prepared {
+            live, plan, options, ..
+        } = prepared;
+        let children = if arguments.children {
+            offline::children(seen, live, plan, options).await?
+        } else {
+            Children::new()
+        };
+        let upgrade = match arguments.renderer_revision {
+            None => None,
+            Some(to) => {
+                let now = PlanOptions {
+                    settings: operator.clone(),
+                    ..options.clone()
+                };
+                let unchanged = plan.unchanged.iter().cloned().collect();
+                Some(Upgrade {
+                    from: operator.renderer_revision,
+                    to,
+                    clusters: offline::upgrade(seen, live, &unchanged, &now, &options.settings).await?,
+                })
+            }
+        };
+        Ok(Self { children, upgrade })
+    }
+}
+
+fn answer(arguments: &Arguments, prepared: &Prepared, more: &More, ui: &mut Ui) -> Result<(), CliError> {
+    let heading = prepared.heading();
+    let text = match arguments.output.output {
+        PlanFormat::Text => {
+            let detail = arguments.output.detail(ui.verbosity());
+            let upgrade = more
+                .upgrade
+                .as_ref()
+                .map(|upgrade| text::upgrade(&upgrade.clusters, upgrade.from, upgrade.to));
+            let plan = text::with_children(&prepared.plan, &heading, &more.children, detail);
+            upgrade.unwrap_or_default() + &plan
+        }
+        PlanFormat::Json => {
+            let mut document = prepared.document();
+            if arguments.children {
+                document.insert("children".to_owned(), json::children(&more.children));
+            }
+            if let Some(upgrade) = &more.upgrade {
+                let upgrade = json::upgrade(&upgrade.clusters, upgrade.from, upgrade.to);
+                document.insert("upgrade".to_owned(), upgrade);
+            }
+            json::document("plan", document.into())
+        }
+        PlanFormat::Markdown => markdown::comment(&Comment {
+            plan: &prepared.plan,
+            heading: &heading,
+            admission: &prepared.admission,
+            digest: None,
+        }),
+        PlanFormat::Github => github::annotations(
+            &prepared.plan,
+            &prepared.files.reading.findings,
+            &prepared.files.tree,
+            &text::summary(&prepared.plan, heading.fleet),
+        ),
+    };
+    ui.answer(&text)
+}
+
+fn warn_if_old(snapshot: &Snapshot, ui: &mut Ui) {
+    let age = Timestamp::now().duration_since(snapshot.taken_at);
+    if age.as_secs() > OLD.as_secs().cast_signed() {
+        ui.warning(&format!(
+            "the snapshot is {} days old: the hub may look different by now",
+            age.as_hours() / 24
+        ));
+    }
 }
 
 fn save(prepared: &Prepared, path: &Path, ui: &mut Ui) -> Result<(), CliError> {

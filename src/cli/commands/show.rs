@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::args::{Format, Output};
+use crate::cli::args::{PlanFormat, PlanOutput};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::plan_file;
-use crate::cli::show::{json, saved};
+use crate::cli::show::{github, json, saved, text};
 use crate::cli::ui::Ui;
+use crate::diagnostic::{Findings, SourceTree};
 
 /// Show a plan that `plan --out` saved; needs no cluster
 #[derive(Debug, Args)]
@@ -18,7 +19,7 @@ pub struct Arguments {
     #[arg(value_name = "PLAN")]
     path: PathBuf,
     #[command(flatten)]
-    output: Output,
+    output: PlanOutput,
 }
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
@@ -28,11 +29,18 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
             .hint("`k0smotron-fleet plan --out FILE` writes one"));
     };
     match arguments.output.output {
-        Format::Text => {
-            ui.answer(&saved::text(&plan, ui.verbosity()))?;
+        PlanFormat::Text => {
+            ui.answer(&saved::text(&plan, arguments.output.detail(ui.verbosity())))?;
             ui.answer(&format!("Digest: {}\n", plan.digest))?;
         }
-        Format::Json => ui.answer(&json::document("plan", saved::document(&plan).into()))?,
+        PlanFormat::Json => ui.answer(&json::document("plan", saved::document(&plan).into()))?,
+        PlanFormat::Markdown => ui.answer(&saved::markdown(&plan))?,
+        PlanFormat::Github => {
+            let shown = plan.to_plan();
+            let none = (Findings::default(), SourceTree::default());
+            let summary = text::summary(&shown, plan.fleet().as_ref());
+            ui.answer(&github::annotations(&shown, &none.0, &none.1, &summary))?;
+        }
     }
     Ok(Exit::Success)
 }

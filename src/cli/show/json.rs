@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::findings::position;
 use crate::api::fleet::Fleet;
 use crate::diagnostic::{Findings, SourceTree};
+use crate::fleet::Admission;
 use crate::object::ObjectId;
-use crate::plan::{Action, Operation, Plan};
+use crate::plan::{Action, Operation, Plan, Upgraded};
 
 /// Version of the documents. It grows when a field changes its meaning or goes; new fields may come any time.
 const VERSION: u32 = 1;
@@ -95,6 +96,45 @@ pub fn plan(plan: &Plan) -> serde_json::Map<String, Value> {
         Value::Object(parts) => parts,
         _ => serde_json::Map::new(),
     }
+}
+
+/// Returns what the server says to a plan: apart from the plan, for nobody else can know it.
+pub fn admission(admission: &Admission) -> Value {
+    let denied: Vec<Value> = admission
+        .denied
+        .iter()
+        .map(|denied| json!({ "object": id(&denied.object), "message": denied.message }))
+        .collect();
+    json!({ "checked": admission.checked, "denied": denied, "notChecked": admission.not_checked })
+}
+
+/// Returns what the operator would write, for each cluster by namespace and name.
+pub fn children(children: &BTreeMap<ObjectId, Vec<Action>>) -> Value {
+    let one = |action: &Action| {
+        json!({
+            "object": id(&action.id),
+            "action": verb(&action.operation),
+            "impact": action.impact.as_str(),
+            "changes": action.changes,
+        })
+    };
+    let of_cluster = |(cluster, actions): (&ObjectId, &Vec<Action>)| json!({ "object": id(cluster), "children": actions.iter().map(one).collect::<Vec<_>>() });
+    children.iter().map(of_cluster).collect()
+}
+
+/// Returns what another renderer revision would do.
+pub fn upgrade(upgraded: &[Upgraded], now: u32, then: u32) -> Value {
+    let one = |one: &Upgraded| {
+        json!({
+            "object": id(&one.object),
+            "impact": one.impact.as_str(),
+            "statefulSets": one.stateful_sets,
+            "effects": one.effects,
+            "held": one.held,
+        })
+    };
+    let clusters: Vec<Value> = upgraded.iter().map(one).collect();
+    json!({ "from": now, "to": then, "clusters": clusters })
 }
 
 fn entry(wave: &str, action: &Action) -> Value {

@@ -1,8 +1,12 @@
 //! How values are shown: as text for people and as JSON for programs.
 
 pub mod codes;
+pub mod difference;
 pub mod findings;
+pub mod github;
+pub mod group;
 pub mod json;
+pub mod markdown;
 pub mod outcome;
 pub mod saved;
 pub mod table;

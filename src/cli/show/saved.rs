@@ -2,22 +2,38 @@
 
 use serde_json::{Map, Value, json};
 
+use super::markdown::{self, Comment};
+use super::text::Detail;
 use super::{json, text};
-use crate::cli::ui::{COLUMNS, Verbosity, WARNING, wrap};
+use crate::api::fleet::Fleet;
+use crate::cli::ui::{COLUMNS, WARNING, wrap};
 use crate::diagnostic::visible;
-use crate::fleet::Hub;
+use crate::fleet::{Admission, Hub};
 use crate::plan::{SavedPlan, Stale};
 
 /// Returns the plan as text, as it was shown when it was saved.
-pub fn text(saved: &SavedPlan, verbosity: Verbosity) -> String {
-    let hub = hub(saved);
-    let fleet = saved.fleet();
-    let heading = text::Heading {
-        fleet: fleet.as_ref(),
+pub fn text(saved: &SavedPlan, detail: Detail) -> String {
+    let (hub, fleet) = (hub(saved), saved.fleet());
+    text::plan(&saved.to_plan(), &heading(saved, &hub, fleet.as_ref()), detail)
+}
+
+/// Returns the plan as a comment of a pull request.
+pub fn markdown(saved: &SavedPlan) -> String {
+    let (hub, fleet) = (hub(saved), saved.fleet());
+    markdown::comment(&Comment {
+        plan: &saved.to_plan(),
+        heading: &heading(saved, &hub, fleet.as_ref()),
+        admission: &Admission::default(),
+        digest: Some(&saved.digest),
+    })
+}
+
+fn heading<'a>(saved: &'a SavedPlan, hub: &'a Hub, fleet: Option<&'a Fleet>) -> text::Heading<'a> {
+    text::Heading {
+        fleet,
         revision: saved.revision.as_deref(),
-        hub: &hub,
-    };
-    text::plan(&saved.to_plan(), &heading, text::Detail::of(verbosity))
+        hub,
+    }
 }
 
 /// Returns the hub that it is for.

@@ -3,20 +3,27 @@
 //! **Invariant:** fits 80 columns as long as names do; what is written in words is never said by colour alone; what
 //! comes out of files is shown with everything invisible escaped.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+
+use super::difference;
+use super::group::{self, Block, Grouping, HeldBlock};
 
 use crate::api::fleet::Fleet;
 use crate::cli::ui::{CHANGE, COLUMNS, CREATE, DELETE, FAINT, Verbosity, WARNING, wrap};
 use crate::diagnostic::visible;
 use crate::fleet::Hub;
 use crate::object::{ObjectId, kinds, pointer};
-use crate::plan::{Action, FieldChange, Held, HeldReason, Impact, Operation, Plan};
+use crate::plan::{Action, FieldChange, HeldReason, Impact, Operation, Plan, Upgraded};
 
 /// Characters of one value. Longer ones are cut: who needs all of it takes `-o json`.
 const VALUE_MAX: usize = 240;
 /// Widest label of a row; longer ones get a line of their own.
 const LABEL_MAX: usize = 26;
 const INDENT: usize = 6;
+/// Names of one block, but for deletions.
+const NAMES_MAX: usize = 12;
 
 /// What the first line says.
 pub struct Heading<'a> {
@@ -25,10 +32,16 @@ pub struct Heading<'a> {
     pub hub: &'a Hub,
 }
 
-/// Whether every unchanged cluster and every place is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
+    /// A line for each block.
+    Compact,
+    /// Equal changes told once.
     Normal,
+    /// Each change by itself.
+    Full,
+    /// Also every unchanged cluster and every place.
     Everything,
 }
 
@@ -40,21 +53,56 @@ impl Detail {
             Self::Normal
         }
     }
+
+    fn grouping(self) -> Grouping {
+        match self {
+            Self::Compact | Self::Normal => Grouping::Equal,
+            Self::Full | Self::Everything => Grouping::Nothing,
+        }
+    }
 }
+
+/// What the operator would do to the children of each cluster, when that was asked for.
+pub type Children = BTreeMap<ObjectId, Vec<Action>>;
 
 /// Returns the whole plan. The last line is the summary.
 pub fn plan(plan: &Plan, heading: &Heading<'_>, detail: Detail) -> String {
-    if plan.is_empty() && plan.held.is_empty() && detail == Detail::Normal {
+    with_children(plan, heading, &Children::new(), detail)
+}
+
+/// Returns the whole plan, with the children of clusters below their change.
+pub fn with_children(plan: &Plan, heading: &Heading<'_>, children: &Children, detail: Detail) -> String {
+    if plan.is_empty() && plan.held.is_empty() && detail != Detail::Everything {
         return summary(plan, heading.fleet);
     }
+    let grouping = if children.is_empty() {
+        detail.grouping()
+    } else {
+        Grouping::Nothing
+    };
     let mut text = head(heading);
-    let width = name_width(plan);
-    for action in plan.actions().filter(|action| !is_delete(action)) {
-        text.push_str(&entry(action, width, detail));
-    }
-    for held in &plan.held {
-        text.push_str(&held_entry(held, width));
-    }
+    let blocks = group::blocks(plan.actions(), grouping);
+    let held = group::held(&plan.held, grouping);
+    let titles = blocks
+        .iter()
+        .map(|block| &block.ids)
+        .chain(held.iter().map(|held| &held.ids));
+    let width = titles
+        .map(|ids| title(ids).chars().count())
+        .max()
+        .unwrap_or_default()
+        .min(COLUMNS - 24);
+    let entry = |block: &Block<'_>| {
+        let mut text = entry(block, width, detail);
+        for child in children.get(&block.first.id).into_iter().flatten() {
+            text.push_str(&of_child(child));
+        }
+        text
+    };
+    let (deletions, writes): (Vec<&Block<'_>>, Vec<&Block<'_>>) =
+        blocks.iter().partition(|block| is_delete(block.first));
+    text.extend(writes.into_iter().map(entry));
+    text.extend(held.iter().map(|held| held_entry(held, width, detail)));
     if !plan.unchanged.is_empty() {
         text.push_str(&format!("  = {} unchanged\n", plan.unchanged.len()));
         if detail == Detail::Everything {
@@ -63,9 +111,7 @@ pub fn plan(plan: &Plan, heading: &Heading<'_>, detail: Detail) -> String {
             }
         }
     }
-    for action in plan.actions().filter(|action| is_delete(action)) {
-        text.push_str(&entry(action, width, detail));
-    }
+    text.extend(deletions.into_iter().map(entry));
     text + &summary(plan, heading.fleet)
 }
 
@@ -161,19 +207,27 @@ pub fn name(id: &ObjectId) -> String {
     }
 }
 
-/// Width of the column of names: that of the longest, as long as the word behind it still fits.
-fn name_width(plan: &Plan) -> usize {
-    let ids = plan
-        .actions()
-        .map(|action| &action.id)
-        .chain(plan.held.iter().map(|held| &held.id));
-    ids.map(|id| name(id).chars().count())
-        .max()
-        .unwrap_or_default()
-        .min(COLUMNS - 24)
+/// The name of one, the number of several.
+fn title(ids: &[&ObjectId]) -> String {
+    match ids {
+        [id] => name(id),
+        many => format!("{} clusters", many.len()),
+    }
 }
 
-fn entry(action: &Action, width: usize, detail: Detail) -> String {
+/// The names of several: all of what is deleted, some of everything else.
+fn names_of(ids: &[&ObjectId], most: usize) -> String {
+    let names: Vec<String> = ids.iter().take(most).map(|id| name(id)).collect();
+    let more = if ids.len() > most {
+        format!(" and {} more (--full)", ids.len() - most)
+    } else {
+        String::new()
+    };
+    format!("{}{more}", names.join(", "))
+}
+
+fn entry(block: &Block<'_>, width: usize, detail: Detail) -> String {
+    let action = block.first;
     let (style, symbol, word, impact) = match action.operation {
         Operation::Create { .. } | Operation::Issue { .. } => (CREATE, '+', "create", None),
         Operation::Apply { .. }
@@ -183,26 +237,128 @@ fn entry(action: &Action, width: usize, detail: Detail) -> String {
         | Operation::ReplacePod { .. } => (CHANGE, '~', action.impact.as_str(), None),
         Operation::Delete { .. } => (DELETE, '-', "DELETE", Some(action.impact.as_str())),
     };
-    let name = name(&action.id);
+    let title = title(&block.ids);
     let impact = impact.map(|impact| format!("  {impact}")).unwrap_or_default();
-    let mut text = format!("  {style}{symbol}{style:#} {name:width$}  {style}{word}{style:#}{impact}\n");
-    let mut rows: Vec<(String, String)> = Vec::new();
-    if !action.reason.is_empty() {
-        let label = if is_place(&action.reason) { "at" } else { "why" };
-        rows.push((label.to_owned(), action.reason.clone()));
+    let mut text = format!("  {style}{symbol}{style:#} {title:width$}  {style}{word}{style:#}{impact}\n");
+    let mut rows: Vec<Row> = Vec::new();
+    if block.ids.len() > 1 {
+        let most = if is_delete(action) { usize::MAX } else { NAMES_MAX };
+        rows.push(Row::words("names", names_of(&block.ids, most)));
     }
-    for change in &action.changes {
-        rows.push((
-            pointer::to_field_path(&change.pointer),
-            change_words(change, &action.reason, detail),
-        ));
+    if detail == Detail::Compact {
+        // What goes is named all the same.
+        if is_delete(action) {
+            text.push_str(&table(&rows));
+        }
+        return text;
     }
-    for (index, effect) in action.effects.iter().enumerate() {
+    if !block.reason.is_empty() {
+        let label = if is_place(&block.reason) || block.ids.len() > 1 && !block.reason.contains(' ') {
+            "at"
+        } else {
+            "why"
+        };
+        rows.push(Row::words(label, block.reason.clone()));
+    }
+    for change in &block.changes {
+        let path = pointer::to_field_path(&change.pointer);
+        match difference::lines(change) {
+            None => rows.push(Row::words(&path, change_words(change, &block.reason, detail))),
+            Some(lines) => rows.push(Row {
+                label: path,
+                words: change.source.clone().unwrap_or_default(),
+                lines,
+            }),
+        }
+    }
+    for (index, effect) in block.effects.iter().enumerate() {
         let label = if index == 0 { "effect" } else { "" };
-        rows.push((label.to_owned(), effect.clone()));
+        rows.push(Row::words(label, effect.clone()));
     }
     text.push_str(&table(&rows));
     text
+}
+
+/// Returns what another renderer revision would do to clusters that the files leave as they are.
+pub fn upgrade(upgraded: &[Upgraded], now: u32, then: u32) -> String {
+    let mut text = format!("Operator at renderer revision {then} (now {now}), files unchanged:\n");
+    for one in upgraded {
+        let name = name(&one.object);
+        let (symbol, word) = match &one.held {
+            Some(_) => ('!', "held"),
+            None => ('~', one.impact.as_str()),
+        };
+        text.push_str(&format!(
+            "  {CHANGE}{symbol}{CHANGE:#} {name}  {CHANGE}{word}{CHANGE:#}\n"
+        ));
+        let mut rows = Vec::new();
+        if !one.stateful_sets.is_empty() {
+            rows.push(Row::words("StatefulSets", one.stateful_sets.join(", ")));
+        }
+        for (index, effect) in one.effects.iter().enumerate() {
+            rows.push(Row::words(if index == 0 { "effect" } else { "" }, effect.clone()));
+        }
+        rows.extend(one.held.iter().map(|why| Row::words("why", why.clone())));
+        text.push_str(&table(&rows));
+    }
+    if upgraded.is_empty() {
+        text.push_str("  = no StatefulSet would change\n");
+    }
+    text
+}
+
+/// One object that the operator would write, below its cluster.
+fn of_child(action: &Action) -> String {
+    let (style, symbol) = match action.operation {
+        Operation::Create { .. } | Operation::Issue { .. } => (CREATE, '+'),
+        Operation::Apply { .. }
+        | Operation::Reissue { .. }
+        | Operation::PatchMetadata { .. }
+        | Operation::ChangeMembers { .. }
+        | Operation::ReplacePod { .. } => (CHANGE, '~'),
+        Operation::Delete { .. } => (DELETE, '-'),
+    };
+    let line = format!(
+        "{} {}  {}",
+        action.id.kind,
+        action.id.name,
+        action.impact.as_str()
+    );
+    let mut text = format!("      {style}{symbol}{style:#} {line}\n");
+    let rows: Vec<Row> = action
+        .changes
+        .iter()
+        .map(|change| {
+            let path = pointer::to_field_path(&change.pointer);
+            match difference::lines(change) {
+                None => Row::words(&path, change_words(change, "", Detail::Normal)),
+                Some(lines) => Row {
+                    label: path,
+                    words: String::new(),
+                    lines,
+                },
+            }
+        })
+        .collect();
+    text.push_str(&table_at(&rows, INDENT + 4));
+    text
+}
+
+/// A label, words behind it, and lines below that are not wrapped into one another.
+struct Row {
+    label: String,
+    words: String,
+    lines: Vec<String>,
+}
+
+impl Row {
+    fn words(label: &str, words: String) -> Self {
+        Self {
+            label: label.to_owned(),
+            words,
+            lines: Vec::new(),
+        }
+    }
 }
 
 /// Says whether a reason is `path:line:column`.
@@ -212,11 +368,19 @@ fn is_place(reason: &str) -> bool {
     is_number(parts.next()) && is_number(parts.next()) && parts.next().is_some()
 }
 
-fn held_entry(held: &Held, width: usize) -> String {
+fn held_entry(held: &HeldBlock<'_>, width: usize, detail: Detail) -> String {
     let (symbol, word) = word(held.reason);
-    let name = name(&held.id);
-    let text = format!("  {WARNING}{symbol}{WARNING:#} {name:width$}  {WARNING}{word}{WARNING:#}\n");
-    text + &table(&[("why".to_owned(), held.waiting_on.clone())])
+    let title = title(&held.ids);
+    let text = format!("  {WARNING}{symbol}{WARNING:#} {title:width$}  {WARNING}{word}{WARNING:#}\n");
+    if detail == Detail::Compact {
+        return text;
+    }
+    let mut rows = Vec::new();
+    if held.ids.len() > 1 {
+        rows.push(Row::words("names", names_of(&held.ids, NAMES_MAX)));
+    }
+    rows.push(Row::words("why", held.waiting_on.clone()));
+    text + &table(&rows)
 }
 
 /// The symbol and the word of something that is not done.
@@ -235,6 +399,16 @@ pub fn word(reason: HeldReason) -> (char, &'static str) {
         HeldReason::Yielded => ('?', "yielded"),
         HeldReason::Refused => ('!', "refused"),
     }
+}
+
+/// A change in one line, without where it was written.
+pub fn change(change: &FieldChange) -> String {
+    let path = pointer::to_field_path(&change.pointer);
+    format!(
+        "{path}: {} -> {}",
+        value(change.old.as_ref()),
+        value(change.new.as_ref())
+    )
 }
 
 fn change_words(change: &FieldChange, reason: &str, detail: Detail) -> String {
@@ -272,27 +446,44 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// Rows with their labels in one column.
-fn table(rows: &[(String, String)]) -> String {
+fn table(rows: &[Row]) -> String {
+    table_at(rows, INDENT)
+}
+
+fn table_at(rows: &[Row], indent: usize) -> String {
     let fits = |label: &str| label.chars().count() <= LABEL_MAX;
-    let labels = rows.iter().map(|(label, _)| label).filter(|label| fits(label));
+    let labels = rows.iter().map(|row| &row.label).filter(|label| fits(label));
     let width = labels
         .map(|label| label.chars().count())
         .max()
         .unwrap_or_default()
         .max(14);
-    let margin = " ".repeat(INDENT);
-    let hanging = " ".repeat(INDENT + width + 1);
+    let margin = " ".repeat(indent);
+    let hanging = " ".repeat(indent + width + 1);
     let mut text = String::new();
-    for (label, words) in rows {
-        if fits(label) {
+    for Row { label, words, lines } in rows {
+        if !fits(label) || (words.is_empty() && !lines.is_empty()) {
+            text.push_str(&format!("{margin}{FAINT}{label}{FAINT:#}\n"));
+            if !words.is_empty() {
+                text.push_str(&hang(words, &hanging, &hanging));
+            }
+        } else {
             let first = format!(
                 "{margin}{FAINT}{label}{FAINT:#}{} ",
                 " ".repeat(width - label.chars().count())
             );
             text.push_str(&hang(words, &first, &hanging));
-        } else {
-            text.push_str(&format!("{margin}{FAINT}{label}{FAINT:#}\n"));
-            text.push_str(&hang(words, &hanging, &hanging));
+        }
+        for line in lines {
+            let style = match line.chars().next() {
+                Some('+') => CREATE,
+                Some('-') => DELETE,
+                Some(_) | None => FAINT,
+            };
+            let room = COLUMNS - indent - 2;
+            let shown: String = line.chars().take(room).collect();
+            let cut = if line.chars().count() > room { "…" } else { "" };
+            text.push_str(&format!("{margin} {style}{shown}{style:#}{cut}\n"));
         }
     }
     text
@@ -310,201 +501,5 @@ fn hang(words: &str, first: &str, hanging: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::object::Object;
-    use crate::plan::{Propagation, Wave};
-
-    fn id(namespace: &str, name: &str) -> ObjectId {
-        ObjectId::new(kinds::K0SMOTRON_CLUSTER, namespace, name)
-    }
-
-    fn action(id: ObjectId, operation: Operation, impact: Impact, reason: &str) -> Action {
-        Action {
-            id,
-            operation,
-            impact,
-            reason: reason.to_owned(),
-            changes: Vec::new(),
-            effects: Vec::new(),
-            needs: Vec::new(),
-        }
-    }
-
-    fn change(pointer: &str, old: Option<Value>, new: Option<Value>, source: &str) -> FieldChange {
-        FieldChange {
-            pointer: pointer.to_owned(),
-            old,
-            new,
-            source: Some(source.to_owned()),
-        }
-    }
-
-    fn example() -> Plan {
-        let body = Object(json!({}));
-        let apply = Operation::Apply {
-            body: body.clone(),
-            uid: "u".to_owned(),
-        };
-        let mut changed = action(
-            id("prod", "payments"),
-            apply,
-            Impact::Rolling,
-            "clusters/prod/payments.yaml:1:1",
-        );
-        changed.changes = vec![
-            change(
-                "/spec/version",
-                Some(json!("v1.33.4+k0s.0")),
-                Some(json!("v1.34.1+k0s.1")),
-                "clusters/prod/defaults.yaml:8:12",
-            ),
-            change(
-                "/metadata/annotations/example.com~1owner",
-                None,
-                Some(json!("team a\u{202e}")),
-                "clusters/prod/payments.yaml:5:5",
-            ),
-            change("/spec/tolerations", Some(json!([{"key": "a"}])), None, ""),
-        ];
-        changed.effects = vec![
-            "3 pods kmc-payments-{0..2} replaced one by one; etcd not restarted; kubeconfig and tokens stay valid"
-                .to_owned(),
-        ];
-        let create = Operation::Create { body };
-        let created = action(
-            id("edge", "store-1187"),
-            create,
-            Impact::Safe,
-            "sets/stores.yaml:1188:1",
-        );
-        let delete = Operation::Delete {
-            uid: "u".to_owned(),
-            resource_version: "1".to_owned(),
-            propagation: Propagation::Background,
-        };
-        let mut deleted = action(
-            id("edge", "store-0042"),
-            delete,
-            Impact::DataLoss,
-            "removed from the files",
-        );
-        deleted.effects = vec!["deletionPolicy Delete: CA and service-account keys, 3 volumes".to_owned()];
-        let held = |id, reason, words: &str| Held {
-            id,
-            reason,
-            waiting_on: words.to_owned(),
-        };
-        Plan {
-            revision: Some("3f2c1d9".to_owned()),
-            waves: vec![
-                Wave {
-                    name: "clusters".to_owned(),
-                    actions: vec![changed, created],
-                },
-                Wave {
-                    name: "deletions".to_owned(),
-                    actions: vec![deleted],
-                },
-            ],
-            held: vec![
-                held(
-                    id("edge", "lab-7"),
-                    HeldReason::Protected,
-                    "removed from the files, kept",
-                ),
-                held(
-                    id("prod", "search"),
-                    HeldReason::Yielded,
-                    "spec.replicas is the HPA's",
-                ),
-            ],
-            unchanged: vec![id("edge", "lab-1"), id("edge", "lab-2")],
-        }
-    }
-
-    fn show(plan_shown: &Plan, detail: Detail) -> String {
-        let fleet = Fleet {
-            name: "acme".to_owned(),
-            spec: serde_json::from_value(json!({ "id": "acme-7f3a" })).unwrap(),
-        };
-        let hub = Hub {
-            server: "https://edge-hub:6443".to_owned(),
-            uid: Some("8c1e2f3a-0000".to_owned()),
-        };
-        let heading = Heading {
-            fleet: Some(&fleet),
-            revision: plan_shown.revision.as_deref(),
-            hub: &hub,
-        };
-        let text = anstream::adapter::strip_str(&plan(plan_shown, &heading, detail)).to_string();
-        for line in text.lines() {
-            assert!(
-                line.chars().count() <= COLUMNS,
-                "longer than {COLUMNS} columns: {line}"
-            );
-        }
-        text
-    }
-
-    #[test]
-    fn a_plan_says_what_it_does_to_whom_and_why_with_deletions_last() {
-        insta::assert_snapshot!(show(&example(), Detail::Normal), @r#"
-        Fleet acme @ 3f2c1d9 hub https://edge-hub:6443 (8c1e2f3a…)
-          ~ prod/payments    rolling
-              at               clusters/prod/payments.yaml:1:1
-              spec.version     v1.33.4+k0s.0 -> v1.34.1+k0s.1
-                               (clusters/prod/defaults.yaml:8:12)
-              metadata.annotations["example.com/owner"]
-                               (unset) -> "team a\u{202e}"
-              spec.tolerations [{"key":"a"}] -> (unset)
-              effect           3 pods kmc-payments-{0..2} replaced one by one; etcd not
-                               restarted; kubeconfig and tokens stay valid
-          + edge/store-1187  create
-              at             sets/stores.yaml:1188:1
-          ! edge/lab-7       protected
-              why            removed from the files, kept
-          ? prod/search      yielded
-              why            spec.replicas is the HPA's
-          = 2 unchanged
-          - edge/store-0042  DELETE  data-loss
-              why            removed from the files
-              effect         deletionPolicy Delete: CA and service-account keys, 3
-                             volumes
-        Plan: 1 to create, 1 to change (1 rolling),
-              1 to DELETE (budget 10 / 10 %), 1 protected, 1 yielded
-        "#);
-    }
-
-    #[test]
-    fn everything_names_places_and_unchanged_clusters() {
-        let text = show(&example(), Detail::Everything);
-        assert!(text.contains("(clusters/prod/payments.yaml:5:5)") && text.contains("      edge/lab-2\n"));
-    }
-
-    #[test]
-    fn nothing_to_do_is_one_line() {
-        let plan = Plan {
-            unchanged: vec![id("edge", "lab-1")],
-            ..Plan::default()
-        };
-        insta::assert_snapshot!(show(&plan, Detail::Normal), @"Plan: nothing to do, 1 unchanged");
-    }
-
-    #[test]
-    fn long_names_and_values_stay_within_the_columns() {
-        let mut plan = example();
-        plan.held.clear();
-        let long = &mut plan.waves[0].actions[0];
-        long.changes = vec![change(
-            "/spec/podAnnotations/a.very.long.domain.example.com~1and-a-long-name",
-            Some(json!("x".repeat(300))),
-            None,
-            "",
-        )];
-        let text = show(&plan, Detail::Normal);
-        assert!(text.contains("…") && !text.contains(&"x".repeat(241)));
-    }
-}
+#[path = "text_tests.rs"]
+mod tests;

@@ -1,0 +1,70 @@
+//! What another renderer revision of the operator would do to clusters whose spec stays as it is.
+
+use serde::Serialize;
+
+use super::preview::{Consequence, of_children, planned};
+use super::{Impact, Owner, Preview};
+use crate::api::K0smotronCluster;
+use crate::object::{Object, ObjectId, kinds};
+use crate::render::{self, Facts, Settings};
+
+/// One cluster that another revision concerns.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Upgraded {
+    pub object: ObjectId,
+    pub impact: Impact,
+    pub effects: Vec<String>,
+    /// Names of the StatefulSets that would change.
+    pub stateful_sets: Vec<String>,
+    /// Why the revision is not taken up now, when the cluster's update policy holds it back.
+    pub held: Option<String>,
+}
+
+/// Says what changes for a live cluster when its operator goes from the settings of `preview` to `then`; `None` when
+/// nothing does.
+pub fn of_upgrade(id: &ObjectId, live: &Object, preview: &Preview<'_>, then: &Settings) -> Option<Upgraded> {
+    let unknown = |why: String| {
+        Some(Upgraded {
+            object: id.clone(),
+            impact: Impact::Unknown,
+            effects: vec![format!("not known: {why}")],
+            stateful_sets: Vec::new(),
+            held: None,
+        })
+    };
+    let Ok(cluster) = serde_json::from_value::<K0smotronCluster>(live.0.clone()) else {
+        return unknown("this version cannot read the live object".to_owned());
+    };
+    let facts = Facts::gather(&cluster, preview.children, preview.node_addresses, preview.now);
+    let before = render::resolve(&cluster.spec, &facts, preview.settings).ok()?;
+    let after = match render::resolve(&cluster.spec, &facts, then) {
+        Ok(after) => after,
+        Err(stalled) => return unknown(stalled.message),
+    };
+    let owner = Owner::of(&facts);
+    let (before_plan, plan) = (
+        planned(&before, preview.children, &owner),
+        planned(&after, preview.children, &owner),
+    );
+    let Consequence { impact, effects } = of_children(&plan, &before_plan, &owner);
+    let stateful_sets: Vec<String> = plan
+        .actions()
+        .filter(|action| action.id.kind == kinds::STATEFUL_SET)
+        .filter(|action| !before_plan.actions().any(|other| other == *action))
+        .map(|action| action.id.name.clone())
+        .collect();
+    let held = after
+        .held
+        .iter()
+        .find(|held| held.reason == render::revisions::HELD)
+        .map(|held| held.message.clone());
+    let is_concerned = impact > Impact::Safe || !stateful_sets.is_empty() || held.is_some();
+    is_concerned.then(|| Upgraded {
+        object: id.clone(),
+        impact,
+        effects,
+        stateful_sets,
+        held,
+    })
+}

@@ -1,0 +1,154 @@
+//! The transcripts of `docs/transcripts`: real commands on real servers, and exactly what they answer.
+
+use crate::cli_fleet::{Fleet, ONE};
+use crate::support::generated::assert_current;
+
+/// A page that is written while its commands run.
+struct Page {
+    fleet: Fleet,
+    text: String,
+}
+
+impl Page {
+    fn new(fleet: Fleet, title: &str) -> Self {
+        Self {
+            fleet,
+            text: format!("# {title}\n"),
+        }
+    }
+
+    fn say(&mut self, words: &str) {
+        self.text.push_str(&format!("\n{words}\n"));
+    }
+
+    async fn run(&mut self, arguments: &[&str]) {
+        let output = self.fleet.run(arguments).await;
+        let mut shown = format!("\n    $ k0smotron-fleet {}\n", arguments.join(" "));
+        for line in output.stdout.lines().chain(output.stderr.lines()) {
+            shown.push_str(format!("    {line}").trim_end());
+            shown.push('\n');
+        }
+        if output.code != 0 {
+            shown.push_str(&format!("    (exit {})\n", output.code));
+        }
+        let uid = self.fleet.hub_uid().await;
+        let digest = shown
+            .split("(digest ")
+            .nth(1)
+            .and_then(|rest| rest.get(..12))
+            .map(str::to_owned);
+        for (word, replacement) in [
+            (self.fleet.namespace.name.clone(), "edge"),
+            (self.fleet.servers.url(), "https://edge-hub:6443"),
+            (format!("{}…", &uid[..8]), "8c1e2f3a…"),
+            (digest.unwrap_or_else(|| "no digest".to_owned()), "5d41402abc4b"),
+        ] {
+            shown = shown.replace(&word, replacement);
+        }
+        self.text.push_str(&shown);
+    }
+
+    fn end(&self, name: &str) {
+        assert_current(&format!("docs/transcripts/{name}.md"), &self.text);
+    }
+}
+
+fn stores(fleet: &Fleet, rows: &[&str]) {
+    let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    fleet.write("sets/stores.csv", &format!("store\n{rows}"));
+    let namespace = &fleet.namespace.name;
+    let set = format!(
+        "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterSet\nmetadata: {{name: stores}}\nspec:\n  generators: [{{csv: {{path: stores.csv}}}}]\n  \
+         key: store\n  template:\n    metadata: {{name: 'store-${{store}}', namespace: {namespace}}}\n    spec: {{replicas: 1, service: {{type: ClusterIP}}}}\n"
+    );
+    fleet.write("sets/stores.yaml", &set);
+}
+
+#[tokio::test]
+async fn a_store_is_closed() {
+    let fleet = Fleet::new("t1", "").await;
+    stores(&fleet, &["0001", "0002", "0042"]);
+    let mut page = Page::new(fleet, "A store is closed");
+    page.say(
+        "Three stores are rows of `sets/stores.csv`, and their clusters run. Store 0042 closes, and its row is taken out.\n\
+         A row that is missing deletes nothing by itself:",
+    );
+    assert_eq!(page.fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    stores(&page.fleet, &["0001", "0002"]);
+    page.run(&["plan"]).await;
+    page.say("It is meant, so the deletion is planned, with what it takes away, and the plan is kept:");
+    page.run(&["plan", "--prune", "--out", "close-0042.json"]).await;
+    page.say(
+        "Somebody else reads it and applies exactly that. In the meantime a colleague changed the policy of the cluster,\n\
+         so that its keys and volumes would go too. That is not what was read, and nothing is done:",
+    );
+    let namespace = page.fleet.namespace.name.clone();
+    let patch = [
+        "patch",
+        "k0c",
+        "store-0042",
+        "-n",
+        &namespace,
+        "--type=merge",
+        "--field-manager=kubectl-edit",
+        "-p",
+    ];
+    let policy = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
+    page.fleet
+        .servers
+        .kubectl(&[&patch[..], &[policy]].concat())
+        .await
+        .success();
+    page.run(&["apply", "close-0042.json"]).await;
+    page.say("The policy is put back, and the same plan is done:");
+    let policy = r#"{"spec":{"deletionPolicy":null}}"#;
+    page.fleet
+        .servers
+        .kubectl(&[&patch[..], &[policy]].concat())
+        .await
+        .success();
+    page.run(&["apply", "close-0042.json"]).await;
+    page.end("store-closed");
+}
+
+#[tokio::test]
+async fn a_rename_goes_wrong() {
+    let fleet = Fleet::new(
+        "t2",
+        "  deletions: Omission\n  maxDeletions: {count: 1, percent: 50}\n",
+    )
+    .await;
+    for name in ["berlin", "munich", "paris"] {
+        fleet.cluster(name, ONE);
+    }
+    let mut page = Page::new(fleet, "A rename goes wrong");
+    page.say(
+        "Three clusters run, in a fleet that deletes what leaves its files (`deletions: Omission`), one at a time. Somebody\n\
+         likes the names of cities better in their own language, and renames two of them. A name is what a cluster *is*:\n\
+         another name is another cluster, with other keys. The plan says so, and the budget holds both deletions:",
+    );
+    assert_eq!(page.fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    page.fleet.remove("munich");
+    page.fleet.remove("paris");
+    page.fleet.cluster("muenchen", ONE);
+    page.fleet.cluster("parigi", ONE);
+    page.run(&["plan"]).await;
+    page.say("It was not meant. The files get their old names back, and nothing has happened:");
+    for name in ["muenchen", "parigi"] {
+        page.fleet.remove(name);
+    }
+    for name in ["munich", "paris"] {
+        page.fleet.cluster(name, ONE);
+    }
+    page.run(&["plan"]).await;
+    page.say("Moving a file is no rename: the identity of a cluster is its namespace and name, wherever it is written.");
+    let folder = page.fleet.program.folder().to_owned();
+    std::fs::create_dir(folder.join("south")).unwrap();
+    std::fs::rename(
+        folder.join("clusters/munich.yaml"),
+        folder.join("south/munich.yaml"),
+    )
+    .unwrap();
+    page.run(&["plan"]).await;
+    page.end("rename-gone-wrong");
+}
