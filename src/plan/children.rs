@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::aliases;
 use super::impact::{self, Consequence};
 use super::metadata;
 use super::ownership::{self, Ownership};
@@ -203,7 +204,7 @@ impl Planner<'_> {
             .into_iter()
             .map(|difference| field_change(id, difference))
             .collect();
-        let body = body.clone();
+        let body = aliases::emptied(body, live);
         self.add(
             step,
             id,

@@ -9,6 +9,7 @@
 //! [`ApprovedPlan`] can only be made here.
 
 mod action;
+mod aliases;
 mod approve;
 mod children;
 mod deletions;
