@@ -36,7 +36,7 @@ fn rendered_objects_are_as_reviewed(
     assert_current(&expected, &rendered(&input(case)));
 }
 
-fn input(case: &str) -> String {
+pub fn input(case: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/render");
     let path = folder.join(case).join("cluster.yaml");
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -169,7 +169,7 @@ async fn pods_that_defragment_etcd_are_restricted() {
 }
 
 /// Returns what a file with a cluster and what there is of it comes to.
-fn resolved(text: &str) -> Result<ResolvedCluster, Stalled> {
+pub fn resolved(text: &str) -> Result<ResolvedCluster, Stalled> {
     let mut documents = text
         .split("\n---\n")
         .map(|document| serde_saphyr::from_str::<Value>(document).unwrap());
@@ -237,7 +237,7 @@ fn rendered(text: &str) -> String {
         .join("---\n")
 }
 
-fn yaml(value: &Value) -> String {
+pub fn yaml(value: &Value) -> String {
     let text = serde_saphyr::to_string(value).unwrap();
     if text.ends_with('\n') { text } else { text + "\n" }
 }

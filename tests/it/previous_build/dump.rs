@@ -11,7 +11,7 @@ use crate::operator::Bench;
 use crate::support::{Options, Servers, eventually, hosting};
 
 /// Every kind that an operator has made for a cluster, or may.
-const KINDS: [(&str, &str); 8] = [
+pub const KINDS: [(&str, &str); 8] = [
     ("v1", "ConfigMap"),
     ("v1", "Secret"),
     ("v1", "Service"),

@@ -10,6 +10,8 @@ mod dump;
 mod load;
 mod packing;
 
+pub use dump::KINDS;
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -95,7 +97,7 @@ async fn surroundings(servers: &Servers) -> Bench<'_> {
 }
 
 /// Returns the API for an object of any kind.
-fn api_of(client: &kube::Client, object: &Value, namespace: Option<&str>) -> Api<DynamicObject> {
+pub fn api_of(client: &kube::Client, object: &Value, namespace: Option<&str>) -> Api<DynamicObject> {
     let api_version = object["apiVersion"].as_str().unwrap();
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(

@@ -1,0 +1,350 @@
+//! Servers on which many clusters live at once, and what is seen of them.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k0smotron_fleet::api::{K0smotronCluster, labels};
+use k0smotron_fleet::client::{Client, Target};
+use k0smotron_fleet::object::{Object, ObjectId, kinds};
+use k0smotron_fleet::observe;
+use k0smotron_fleet::plan::{self, Files, FleetEntry, FleetInput, FleetPolicy, Impact, Preview};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::{WatchStreamExt as _, reflector, watcher};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::cases::{Answers, Case};
+use crate::operator::{Bench, Controller, settings};
+use crate::support::certificates::Authority;
+use crate::support::{hosting, try_eventually};
+
+/// For what takes a second when nothing else runs on the machine.
+const LONG: Duration = Duration::from_secs(120);
+
+pub(super) struct World<'a> {
+    pub bench: Bench<'a>,
+    client: Client,
+    clusters: Store<K0smotronCluster>,
+    sets: Store<StatefulSet>,
+    _controller: Controller,
+    _tasks: JoinSet<()>,
+}
+
+/// What is seen of a cluster once nothing more is to be done about its object.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Standing {
+    /// Revisions that the pods of the two StatefulSets have.
+    pub control_plane: Option<String>,
+    pub etcd: Option<String>,
+    /// Reason for which nothing of this generation is applied.
+    pub stalled: Option<String>,
+    /// What is not done: `what reason`.
+    pub held: BTreeSet<String>,
+}
+
+/// What the plan of a fleet said about a change before it was made.
+#[derive(Clone, Debug)]
+pub(super) struct Foreseen {
+    pub control_plane: bool,
+    pub etcd: bool,
+    pub impact: Impact,
+    pub effects: Vec<String>,
+}
+
+impl<'a> World<'a> {
+    pub async fn new(bench: Bench<'a>) -> Self {
+        surroundings(&bench).await;
+        let target = Target {
+            kubeconfig: Some(bench.servers.kubeconfig()),
+            context: None,
+        };
+        let mut tasks = JoinSet::new();
+        let clusters = follow(bench.clusters(), &mut tasks);
+        let sets = follow(bench.api::<StatefulSet>(), &mut tasks);
+        tasks.spawn(give_addresses(bench.client.clone(), bench.namespace.name.clone()));
+        Self {
+            client: Client::connect(&target)
+                .await
+                .expect("the kubeconfig is complete"),
+            clusters,
+            sets,
+            _controller: bench.controller().await,
+            _tasks: tasks,
+            bench,
+        }
+    }
+
+    fn namespace(&self) -> &str {
+        &self.bench.namespace.name
+    }
+
+    /// The object as a user writes it.
+    pub fn object(&self, case: &Case, name: &str, value: Option<&Value>, address: Ipv4Addr) -> Value {
+        let mut object = json!({
+            "apiVersion": "k0smotron.io/v1beta1", "kind": "K0smotronCluster",
+            "metadata": { "name": name, "namespace": self.namespace() }, "spec": case.spec(value),
+        });
+        if let (Some(field), Some(value)) = (case.field.strip_prefix("metadata."), value) {
+            object["metadata"][field] = value.clone();
+        }
+        serde_json::from_str(&object.to_string().replace("{address}", &address.to_string())).unwrap()
+    }
+
+    /// Applies it, and returns its generation, or the words with which the API server refused it.
+    pub async fn apply(&self, object: &Value) -> Result<i64, String> {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let how = PatchParams::apply(labels::FLEET_MANAGER).force();
+        match self
+            .bench
+            .clusters()
+            .patch(name, &how, &Patch::Apply(object))
+            .await
+        {
+            Ok(cluster) => Ok(cluster.metadata.generation.unwrap_or_default()),
+            // A value of a wrong type is 500 for an apply, before the schema is asked.
+            Err(kube::Error::Api(status)) if [422, 500].contains(&status.code) => Err(status.message.clone()),
+            Err(error) => panic!("cannot apply {object}: {error}"),
+        }
+    }
+
+    /// Waits until nothing more is to be done about a generation.
+    pub async fn settle(&self, name: &str, generation: i64, answers: Answers) -> Result<Standing, String> {
+        let mut replaced = BTreeSet::new();
+        let settled = try_eventually(LONG, async || {
+            let names = [format!("kmc-{name}"), format!("kmc-{name}-etcd")];
+            let sets = names.map(|set| self.sets.get(&ObjectRef::new(&set).within(self.namespace())));
+            if let Some(unsettled) = sets.iter().flatten().find(|set| !is_settled(set)) {
+                self.replace_members(unsettled, &mut replaced).await;
+                return Err(format!("pods: {}", json!(unsettled.status)));
+            }
+            let cluster = self.clusters.get(&ObjectRef::new(name).within(self.namespace()));
+            let cluster = cluster.ok_or("no cluster")?;
+            let standing = standing(&cluster, generation, answers)
+                .ok_or_else(|| json!(cluster.status.clone().unwrap_or_default().conditions).to_string())?;
+            let revision =
+                |set: &Option<Arc<StatefulSet>>| set.as_ref()?.status.as_ref()?.update_revision.clone();
+            Ok::<_, String>(Standing {
+                control_plane: revision(&sets[0]),
+                etcd: revision(&sets[1]),
+                ..standing
+            })
+        });
+        settled
+            .await
+            .map_err(|reason| format!("{name} is not at rest: {reason}"))
+    }
+
+    /// Members of etcd are replaced one by one by whoever sees that it is safe: here nobody but the test can.
+    async fn replace_members(&self, set: &StatefulSet, replaced: &mut BTreeSet<String>) {
+        let wanted = set
+            .status
+            .as_ref()
+            .and_then(|status| status.update_revision.clone());
+        let name = set.metadata.name.clone().unwrap_or_default();
+        if !name.ends_with("-etcd") {
+            return;
+        }
+        let pods: Api<Pod> = self.bench.api();
+        let Ok(Some(pod)) = pods.get_opt(&format!("{name}-0")).await else {
+            return;
+        };
+        let revision = pod
+            .metadata
+            .labels
+            .unwrap_or_default()
+            .remove("controller-revision-hash");
+        if revision != wanted && replaced.insert(pod.metadata.uid.unwrap_or_default()) {
+            let _ = pods.delete(&format!("{name}-0"), &DeleteParams::default()).await;
+        }
+    }
+
+    /// Asks for the plan of a fleet that changes this one cluster.
+    pub async fn foresee(&self, object: &Value) -> Foreseen {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, self.namespace(), name);
+        let mut live = observe::fleet(&self.client, &[self.namespace().to_owned()].into())
+            .await
+            .expect("clusters can be read");
+        live.objects = live
+            .objects
+            .iter()
+            .filter(|(other, _)| **other == id)
+            .map(|(id, object)| (id.clone(), object.clone()))
+            .collect();
+        let children = observe::children(&self.client, &[id.clone()].into())
+            .await
+            .expect("children can be read");
+        let addresses = observe::node_addresses(&self.client)
+            .await
+            .expect("nodes can be read");
+        let desired = [FleetEntry {
+            id,
+            object: Object(object.clone()),
+            source: "cluster.yaml".to_owned(),
+            place: "cluster.yaml:1:1".to_owned(),
+            places: Default::default(),
+        }];
+        let (rejected, settings) = (BTreeSet::new(), settings());
+        let input = FleetInput {
+            desired: &desired,
+            rejected: &rejected,
+            observed: &live,
+            preview: Some(Preview {
+                children: &children,
+                node_addresses: &addresses,
+                settings: &settings,
+                now: Timestamp::now(),
+            }),
+        };
+        let plan = plan::fleet(&input, &FleetPolicy::of(None, Files::Sound));
+        let effects: Vec<String> = plan.actions().flat_map(|action| action.effects.clone()).collect();
+        let replaces = |effect: &&String| effect.contains(" replaced");
+        Foreseen {
+            control_plane: effects
+                .iter()
+                .filter(replaces)
+                .any(|effect| !effect.starts_with("etcd: ")),
+            etcd: effects
+                .iter()
+                .filter(replaces)
+                .any(|effect| effect.starts_with("etcd: ")),
+            impact: plan
+                .actions()
+                .map(|action| action.impact)
+                .max()
+                .unwrap_or(Impact::Safe),
+            effects,
+        }
+    }
+}
+
+fn standing(cluster: &K0smotronCluster, generation: i64, answers: Answers) -> Option<Standing> {
+    let status = cluster.status.clone().unwrap_or_default();
+    let of = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+    let is_current = |kind: &str| of(kind).is_some_and(|one| one.observed_generation == Some(generation));
+    let is_true = |kind: &str| is_current(kind) && of(kind).is_some_and(|one| one.status == "True");
+    if cluster.metadata.generation < Some(generation) {
+        return None;
+    }
+    let stalled = is_true("Stalled")
+        .then(|| of("Stalled").map(|one| one.reason.clone()))
+        .flatten();
+    let paused = of("Ready")
+        .filter(|ready| ready.reason == "Paused")
+        .map(|ready| ready.reason.clone());
+    let is_paused = cluster.spec.paused == Some(true) && paused.is_some();
+    let is_done = is_true("Ready")
+        || stalled.is_some()
+        || is_paused
+        || (answers == Answers::Nobody && is_true("UpToDate") && is_current("Ready"));
+    is_done.then(|| Standing {
+        stalled,
+        held: status
+            .held
+            .iter()
+            .filter(|held| held.reason != "Waiting")
+            .map(|held| format!("{} {}", held.what, held.reason))
+            .collect(),
+        ..Standing::default()
+    })
+}
+
+fn is_settled(set: &StatefulSet) -> bool {
+    let status = set.status.clone().unwrap_or_default();
+    let replicas = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    status.observed_generation == set.metadata.generation
+        && status.replicas == replicas
+        && status.ready_replicas.unwrap_or_default() == replicas
+        && status.updated_replicas.unwrap_or_default() == replicas
+}
+
+fn follow<K>(api: Api<K>, tasks: &mut JoinSet<()>) -> Store<K>
+where
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let (reader, writer) = store();
+    let objects = reflector(writer, watcher(api, watcher::Config::default()).default_backoff());
+    tasks.spawn(objects.applied_objects().for_each(|_| async {}));
+    reader
+}
+
+/// A loopback address that no other cluster has.
+pub(super) fn next_address() -> Ipv4Addr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let [_, _, third, fourth] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let [_, _, second, _] = std::process::id().to_be_bytes();
+    // Beside those of other processes, and of Nodes.
+    Ipv4Addr::new(127, 64 | (second & 0x3F), third, fourth.wrapping_mul(2) | 1)
+}
+
+/// Plays the load balancer.
+async fn give_addresses(client: kube::Client, namespace: String) {
+    let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
+    let mut given = BTreeSet::new();
+    let mut events = watcher(services, watcher::Config::default())
+        .default_backoff()
+        .applied_objects()
+        .boxed();
+    while let Some(event) = events.next().await {
+        let Ok(service) = event else { continue };
+        let is_balancer = service
+            .spec
+            .as_ref()
+            .is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
+        let has_address = service
+            .status
+            .and_then(|status| status.load_balancer?.ingress)
+            .is_some_and(|ingress| !ingress.is_empty());
+        let is_first = is_balancer && !has_address && given.insert(service.metadata.uid.clone());
+        if is_first && service.metadata.deletion_timestamp.is_none() {
+            let name = service.metadata.name.unwrap_or_default();
+            hosting::load_balancer(&client, &namespace, &name, next_address().into()).await;
+        }
+    }
+}
+
+/// What the values of the table name.
+async fn surroundings(bench: &Bench<'_>) {
+    let (own, other) = (Authority::new("own"), Authority::new("other"));
+    let mut objects = vec![
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own-ca"}, "stringData": {"tls.crt": own.certificate, "tls.key": own.key()}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "other-ca"}, "stringData": {"tls.crt": other.certificate, "tls.key": other.key()}}),
+        json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "other"}, "provisioner": "example.org/none"}),
+    ];
+    for name in ["kine-dsn", "other-dsn"] {
+        let url = "postgres://k0s:secret@database.example:5432/k0s";
+        objects.push(
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+            "stringData": {"K0SMOTRON_KINE_DATASOURCE_URL": url, "other": url, "third": url}}),
+        );
+    }
+    for name in ["control-planes", "others"] {
+        objects.push(json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 1000}));
+    }
+    for name in ["sandboxed", "others"] {
+        objects.push(json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": "runsc"}));
+    }
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    let create = ["create", "-n", &bench.namespace.name, "-f", "-"];
+    bench
+        .servers
+        .kubectl_with(&bench.servers.kubeconfig(), &create, &list)
+        .await
+        .success();
+    // A list shows that the namespace is served before fifty clusters ask at once.
+    bench.api::<Service>().list(&ListParams::default()).await.unwrap();
+}
