@@ -4,12 +4,14 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 tools := $(CARGO_TARGET_DIR)/tools/bin
 export PATH := $(PATH):$(tools)
 
-.PHONY: help bench demo servers lint deny tools test
+.PHONY: help bench demo servers lint deny tools test test-compat test-walk
 
 help:
 	@echo 'make demo      the main job on real API servers: builds what is missing, then under a minute'
 	@echo 'make servers   build the test servers (etcd, kube-apiserver, ...): once, 5 to 10 minutes'
 	@echo 'make test      everything that a change must pass'
+	@echo 'make test-walk    every field of a cluster, compared with a fresh one at every step: 5 minutes'
+	@echo 'make test-compat  the core of the tests on the oldest supported API server, 1.33: builds it once, 5 minutes'
 	@echo 'make bench     what a control plane costs the operator, beside a bare loader: 10 minutes'
 	@echo 'make lint      format, clippy, documentation, licences: no tests'
 	@echo 'make tools     install cargo-deny into target/tools: once, 5 minutes'
@@ -45,3 +47,11 @@ tools:
 # The last line is the sum over all test binaries, `N passed, N failed`.
 test: servers lint deny
 	tests/run.sh
+
+test-walk: servers
+	WALK=whole tests/run.sh --test it fields::
+
+# Hosted objects, server-side apply that only creates, CRDs with their rules, plan and apply.
+test-compat:
+	KUBERNETES_MINOR=1.33 tests/servers/build.sh
+	KUBERNETES_MINOR=1.33 tests/run.sh --test it -- operator:: engine_ api_ cli_fleet render_golden --skip operator::crash

@@ -2,8 +2,9 @@
 # Builds the real servers that tests and demo run against: etcd, kube-apiserver, kube-controller-manager, kubectl.
 #
 # The last line on stdout is the folder that holds the four binaries; everything else goes to stderr. Repeating costs
-# nothing: what is there is not built again. Their versions stand in one place, the two go.mod files beside this script.
+# nothing: what is there is not built again. Their versions stand in one place, the go.mod files beside this script.
 #
+#   KUBERNETES_MINOR    1.33: an API server and a controller manager of that minor, from the folder kubernetes-1.33
 #   CARGO_TARGET_DIR    the binaries go to $CARGO_TARGET_DIR/servers/<kubernetes version>-etcd-<etcd version>
 #   KUBEBUILDER_ASSETS  a folder with ready-made etcd and kube-apiserver (and perhaps the two others), used instead
 set -euo pipefail
@@ -14,7 +15,13 @@ root=$(cd "$here/../.." && pwd)
 version_of() { # module, go.mod
   sed -n "s|^[[:space:]]*\(require[[:space:]]\)\{0,1\}$1[[:space:]]\(v[^[:space:]]*\).*|\2|p" "$2" | head -n 1
 }
-kubernetes=$(version_of k8s.io/kubernetes "$here/kubernetes/go.mod")
+newest=kubernetes
+modules=$newest${KUBERNETES_MINOR:+-$KUBERNETES_MINOR}
+if [ ! -f "$here/$modules/go.mod" ]; then
+  printf '%s\n' "error: KUBERNETES_MINOR is $KUBERNETES_MINOR, and there is no $here/$modules/go.mod" >&2
+  exit 1
+fi
+kubernetes=$(version_of k8s.io/kubernetes "$here/$modules/go.mod")
 etcd=$(version_of go.etcd.io/etcd/server/v3 "$here/etcd/go.mod")
 cache="${CARGO_TARGET_DIR:-$root/target}/servers"
 out="$cache/$kubernetes-etcd-$etcd"
@@ -48,7 +55,7 @@ build_kubernetes() {
   local version=k8s.io/component-base/version
   # Without these the server calls itself v0.0.0-master, and clients that compare versions go wrong.
   local flags="-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=${minor%%.*}"
-  build kubernetes "k8s.io/kubernetes/cmd/$1" "$1" "$2" "$flags"
+  build "$modules" "k8s.io/kubernetes/cmd/$1" "$1" "$2" "$flags"
 }
 
 # Two builds at once would compile everything twice.
@@ -61,10 +68,18 @@ if [ -z "${KUBEBUILDER_ASSETS:-}" ]; then
   if [ ! -x "$out/kube-apiserver" ]; then
     say "test servers: etcd $etcd and Kubernetes $kubernetes are built once from their Go modules: 5 to 10 minutes"
   fi
-  build_etcd
+  if [ "$modules" = "$newest" ]; then
+    build_etcd
+  else
+    # Only what has a minor is built again. A client is newer than the oldest server wherever people use it.
+    others=$(env -u KUBERNETES_MINOR "$0" 9>&- | tail -n 1)
+    ln -sf "../$(basename "$others")/etcd" "../$(basename "$others")/kubectl" "$out/"
+  fi
   build_kubernetes kube-apiserver "3 to 6 minutes"
   build_kubernetes kube-controller-manager "1 to 2 minutes"
-  build_kubernetes kubectl "about 1 minute"
+  if [ "$modules" = "$newest" ]; then
+    build_kubernetes kubectl "about 1 minute"
+  fi
   printf '%s\n' "$out"
   exit 0
 fi
