@@ -65,8 +65,7 @@ pub struct Reading {
     pub clusters: Vec<Composed>,
     /// Namespace and name of clusters with errors. The files name them, so they are not gone.
     pub rejected: BTreeSet<(String, String)>,
-    /// Records of clusters that were taken out on purpose, sorted by namespace and name. They have no effect yet, and
-    /// an error finding says so.
+    /// Records of clusters that were taken out on purpose, sorted by namespace and name.
     pub removed: Vec<Removal>,
     /// Records of clusters that are taken over, sorted by namespace and name. They have no effect yet, and an error
     /// finding says so.
@@ -187,7 +186,7 @@ fn is_row_file(sets: &[ClusterSet], tree: &SourceTree, file: FileId) -> bool {
     })
 }
 
-/// Compares the records with the clusters. A record that is right in itself has no effect yet, and says so.
+/// Compares the records with the clusters. An Adopt that is right in itself has no effect yet, and says so.
 fn records(
     removed: &[Removal],
     adopted: &[Adoption],
@@ -223,7 +222,7 @@ fn records(
                 };
                 findings.push(finding.hint("delete the record, or the cluster"));
             }
-            None => findings.push(not_yet("Removed", record.kind)),
+            None => {}
         }
     }
     findings.extend(adopted.iter().map(|record| not_yet("Adopt", record.kind)));

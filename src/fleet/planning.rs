@@ -6,16 +6,18 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::look::{Access, Live};
 use super::{FleetError, parent};
+use crate::api::fleet_files::RemovedSpec;
 use crate::client::ClientError;
 use crate::compose::Reading;
 use crate::diagnostic::SourceTree;
-use crate::object::{ObjectId, Observed, kinds};
+use crate::object::{Object, ObjectId, Observed, kinds};
 use crate::observe::{self, Snapshot};
 use crate::plan::{
     self, Action, Files, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan, Preview,
-    Prune, Upgraded,
+    Prune, RemovedRecord, Upgraded,
 };
 use crate::render::Settings;
+use crate::validate::Removal;
 
 /// What a run may do besides what the Fleet says.
 #[derive(Clone, Debug)]
@@ -177,18 +179,39 @@ fn policy(
     if let Some(stored) = &live.parent {
         policy.deleted_before = stored.parent.spent_on(&content(reading));
     }
+    policy.removed = removed(reading, tree);
     if fleet.is_some_and(|fleet| fleet.spec.creates_namespaces()) {
         policy.missing_namespaces = live.missing_namespaces.clone();
     }
     Ok(policy)
 }
 
+/// Returns what the records say about clusters that were taken out of the files on purpose.
+fn removed(reading: &Reading, tree: &SourceTree) -> BTreeMap<ObjectId, RemovedRecord> {
+    let record = |removal: &Removal| {
+        let RemovedSpec {
+            target,
+            policy,
+            reason,
+        } = &removal.spec;
+        let position = tree.position(removal.place);
+        let record = RemovedRecord {
+            policy: *policy,
+            reason: reason.clone(),
+            place: format!("{}:{}:{}", position.path, position.line, position.column),
+        };
+        let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, &target.namespace, &target.name);
+        (id, record)
+    };
+    reading.removed.iter().map(record).collect()
+}
+
 /// Returns the digest of what the files say, which a budget of deletions is spent on.
 pub fn content(reading: &Reading) -> String {
-    parent::content(
-        reading.fleet.as_ref(),
-        reading.clusters.iter().map(|cluster| &cluster.object),
-    )
+    let record = |removal: &Removal| Object(serde_json::json!({"kind": "Removed", "spec": removal.spec}));
+    let records: Vec<Object> = reading.removed.iter().map(record).collect();
+    let clusters = reading.clusters.iter().map(|cluster| &cluster.object);
+    parent::content(reading.fleet.as_ref(), clusters.chain(&records))
 }
 
 /// Reads what the operator would look at; `None` when that is not allowed.

@@ -8,11 +8,12 @@ use serde_json::json;
 use super::look::{Access, Live, look_at};
 use super::planning::{self, PlanOptions, Sight, content};
 use super::{FleetError, check_hub};
+use crate::api::fleet_files::RemovalPolicy;
 use crate::compose::Reading;
 use crate::object::{Object, ObjectId, kinds};
 use crate::plan::{
-    Checked, EmptySet, Files, FleetEntry, FleetPolicy, Plan, Prune, SavedAction, SavedFrom, SavedHub,
-    SavedPlan, check_saved, put_back, stale_in_common,
+    Checked, EmptySet, Files, FleetEntry, FleetPolicy, Plan, Prune, RemovedRecord, SavedAction, SavedFrom,
+    SavedHub, SavedPlan, check_saved, put_back, stale_in_common,
 };
 use crate::render::Settings;
 
@@ -165,6 +166,21 @@ fn policy(saved: &SavedPlan, live: &Live, has_clusters: bool) -> FleetPolicy {
     if let Some(stored) = &live.parent {
         policy.deleted_before = stored.parent.spent_on(&saved.content);
     }
+    // That a record named them was seen when the plan was made.
+    let deleted = saved
+        .entries
+        .iter()
+        .filter(|entry| entry.action == SavedAction::Delete);
+    policy.removed = deleted
+        .map(|entry| {
+            let record = RemovedRecord {
+                policy: RemovalPolicy::Delete,
+                reason: None,
+                place: entry.reason.clone(),
+            };
+            (entry.object.clone(), record)
+        })
+        .collect();
     if fleet.is_some_and(|fleet| fleet.spec.creates_namespaces()) {
         policy.missing_namespaces = live.missing_namespaces.clone();
     }

@@ -2,20 +2,26 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+
 use super::fleet::{files_hold_deletions, frozen};
 use super::impact::Consequence;
 use super::tracking::{self, Tracked};
 use super::{
     Action, EmptySet, FleetInput, FleetPolicy, Held, HeldReason, Impact, Operation, Propagation, Prune,
+    RemovedRecord,
 };
 use crate::api::cluster_parts::DeletionPolicy;
+use crate::api::fleet_files::RemovalPolicy;
 use crate::api::fleet_sync::Deletions;
 use crate::api::labels;
+use crate::diagnostic::visible;
 use crate::object::{Object, ObjectId, Unreadable, kinds};
 
-/// Plans the deletion of members that the files do not name.
+/// Plans the deletion of members that the files do not name, and lets go those of which a record says so.
 ///
-/// *Shape*: either all that may go or, when they are more than the budget, none.
+/// *Shape*: either all that may go or, when they are more than the budget, none. What is let go counts as well: it
+/// leaves the fleet, and a wrong record must not empty it.
 pub(super) fn plan(
     input: &FleetInput<'_>,
     policy: &FleetPolicy,
@@ -32,20 +38,21 @@ pub(super) fn plan(
         if named.contains(id) || live.text("/metadata/deletionTimestamp").is_some() {
             continue;
         }
-        match obstacle(live, input, policy) {
+        let record = policy.removed.get(id);
+        match obstacle(live, record, input, policy) {
             Some((reason, waiting_on)) => held.push(Held {
                 id: id.clone(),
                 reason,
                 waiting_on,
             }),
-            None => leaving.push((id, live)),
+            None => leaving.push((id, live, record)),
         }
     }
     let limit = policy.budget.limit(members + policy.deleted_before);
     let left = limit.saturating_sub(policy.deleted_before);
     if leaving.len() > left {
         let waiting_on = over_budget(leaving.len(), left, policy, members);
-        held.extend(leaving.into_iter().map(|(id, _)| Held {
+        held.extend(leaving.into_iter().map(|(id, ..)| Held {
             id: id.clone(),
             reason: HeldReason::OverBudget,
             waiting_on: waiting_on.clone(),
@@ -54,13 +61,21 @@ pub(super) fn plan(
     }
     let actions = leaving
         .into_iter()
-        .filter_map(|(id, live)| delete(id, live, input))
+        .filter_map(|(id, live, record)| match record {
+            Some(record) if record.policy == RemovalPolicy::Orphan => let_go(id, live, record),
+            Some(_) | None => delete(id, live, record, input),
+        })
         .collect();
     (actions, held)
 }
 
 /// One guard after the other, those that protect one cluster first.
-fn obstacle(live: &Object, input: &FleetInput<'_>, policy: &FleetPolicy) -> Option<(HeldReason, String)> {
+fn obstacle(
+    live: &Object,
+    record: Option<&RemovedRecord>,
+    input: &FleetInput<'_>,
+    policy: &FleetPolicy,
+) -> Option<(HeldReason, String)> {
     if live.annotation(labels::PROTECT) == Some("true") {
         let why = format!(
             "it left the files and is protected; remove its annotation `{}` to let it go",
@@ -94,12 +109,22 @@ fn obstacle(live: &Object, input: &FleetInput<'_>, policy: &FleetPolicy) -> Opti
         }
         EmptySet::Suspicious | EmptySet::Allowed => {}
     }
-    let why = match (policy.deletions, policy.prune) {
-        (Deletions::Omission, _) | (Deletions::Never, Prune::Yes) => return None,
-        (Deletions::Never, Prune::No) => {
+    let why = match (policy.deletions, policy.prune, record) {
+        (Deletions::Omission, _, _)
+        | (Deletions::Never, Prune::Yes, _)
+        | (Deletions::Tombstone, _, Some(_)) => return None,
+        (Deletions::Never, Prune::No, Some(record)) => {
+            let why = format!(
+                "{} says that it was removed, and it is kept: deletions are off; set `deletions: Tombstone` of the \
+                 Fleet, or pass `--prune` once",
+                record.place
+            );
+            return Some((HeldReason::DeletionsOff, why));
+        }
+        (Deletions::Never, Prune::No, None) => {
             "it left the files and is kept: deletions are off; pass `--prune` once, or set `deletions` of the Fleet"
         }
-        (Deletions::Tombstone, Prune::Yes | Prune::No) => {
+        (Deletions::Tombstone, Prune::Yes | Prune::No, None) => {
             "it left the files and is kept until a record of kind Removed names it"
         }
     };
@@ -123,8 +148,42 @@ fn over_budget(leaving: usize, left: usize, policy: &FleetPolicy, members: usize
     )
 }
 
-fn delete(id: &ObjectId, live: &Object, input: &FleetInput<'_>) -> Option<Action> {
-    let Consequence { impact, effects } = consequence(id, live, input);
+/// Takes away what makes a cluster a member, and nothing else: it runs on.
+fn let_go(id: &ObjectId, live: &Object, record: &RemovedRecord) -> Option<Action> {
+    Some(Action {
+        id: id.clone(),
+        operation: Operation::PatchMetadata {
+            uid: live.uid()?.to_owned(),
+            resource_version: live.resource_version().map(str::to_owned),
+            metadata: json!({
+                "labels": {labels::FLEET_ID: Value::Null},
+                "annotations": {labels::TRACKING: Value::Null, labels::SOURCE: Value::Null},
+            }),
+        },
+        impact: Impact::Safe,
+        reason: record.place.clone(),
+        changes: Vec::new(),
+        effects: vec![with_reason("it leaves the fleet and runs on", record)],
+        needs: Vec::new(),
+    })
+}
+
+fn with_reason(what: &str, record: &RemovedRecord) -> String {
+    match &record.reason {
+        Some(reason) => format!("{what}: {}", visible(reason)),
+        None => what.to_owned(),
+    }
+}
+
+fn delete(
+    id: &ObjectId,
+    live: &Object,
+    record: Option<&RemovedRecord>,
+    input: &FleetInput<'_>,
+) -> Option<Action> {
+    let Consequence { impact, mut effects } = consequence(id, live, input);
+    let reason = record.filter(|record| record.reason.is_some());
+    effects.extend(reason.map(|record| with_reason("removed on purpose", record)));
     Some(Action {
         id: id.clone(),
         operation: Operation::Delete {
@@ -133,9 +192,10 @@ fn delete(id: &ObjectId, live: &Object, input: &FleetInput<'_>) -> Option<Action
             propagation: Propagation::Background,
         },
         impact,
-        reason: match live.annotation(labels::SOURCE) {
-            Some(source) => format!("it left the files; it was in {source}"),
-            None => "it left the files".to_owned(),
+        reason: match (record, live.annotation(labels::SOURCE)) {
+            (Some(record), _) => record.place.clone(),
+            (None, Some(source)) => format!("it left the files; it was in {source}"),
+            (None, None) => "it left the files".to_owned(),
         },
         changes: Vec::new(),
         effects,

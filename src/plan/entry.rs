@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::fleet::FleetSpec;
+use crate::api::fleet_files::RemovalPolicy;
 use crate::api::fleet_sync::Deletions;
 use crate::compose::Composed;
 use crate::diagnostic::SourceTree;
@@ -79,6 +80,18 @@ pub struct FleetPolicy {
     pub force_conflicts: BTreeSet<String>,
     /// Namespaces that are missing and that the fleet makes.
     pub missing_namespaces: BTreeSet<String>,
+    /// Clusters of which a record says that they were taken out of the files on purpose.
+    pub removed: BTreeMap<ObjectId, RemovedRecord>,
+}
+
+/// What a record of kind Removed says about one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedRecord {
+    pub policy: RemovalPolicy,
+    /// For people.
+    pub reason: Option<String>,
+    /// `file:line:column`.
+    pub place: String,
 }
 
 impl FleetPolicy {
@@ -105,6 +118,7 @@ impl FleetPolicy {
             files,
             force_conflicts: BTreeSet::new(),
             missing_namespaces: BTreeSet::new(),
+            removed: BTreeMap::new(),
         }
     }
 }

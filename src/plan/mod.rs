@@ -35,7 +35,9 @@ pub use approve::{
     Approval, ApprovedPlan, Consent, Question, Refusal, approve, approve_children, approve_release,
 };
 pub use children::children;
-pub use entry::{Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune};
+pub use entry::{
+    Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune, RemovedRecord,
+};
 pub use fleet::{candidates, fleet};
 pub use members::members;
 pub use offspring::of_operation as children_of_operation;

@@ -108,6 +108,10 @@ fn why_not(
         let text = "a sync deletes nothing; `k0smotron-fleet apply --prune` does";
         return Some((HeldReason::DeletionsOff, text.to_owned()));
     }
+    if matches!(action.operation, Operation::PatchMetadata { .. }) {
+        let text = "a sync lets no cluster go; `k0smotron-fleet apply` does";
+        return Some((HeldReason::DeletionsOff, text.to_owned()));
+    }
     let namespace = if action.id.kind == kinds::NAMESPACE {
         &action.id.name
     } else {

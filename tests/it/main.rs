@@ -19,6 +19,7 @@ mod cli_fleet;
 mod cli_install;
 mod cli_offline;
 mod cli_refusals;
+mod cli_removed;
 mod cli_run;
 mod cli_saved;
 mod cli_shown;

@@ -5,6 +5,7 @@ mod fleet;
 mod laws;
 mod model;
 mod preview;
+mod removed;
 
 use serde_json::{Value, json};
 
@@ -56,6 +57,7 @@ fn policy() -> FleetPolicy {
         files: Files::Sound,
         force_conflicts: Default::default(),
         missing_namespaces: Default::default(),
+        removed: Default::default(),
     }
 }
 
