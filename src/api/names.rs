@@ -5,6 +5,9 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::ClusterSpec;
+use super::cluster_parts::{ServiceType, StorageType};
+
 /// Longest name of a K0smotronCluster. Leaves room for every suffix below within the 52 characters that a
 /// StatefulSet name can have (its pods carry `<name>-<10 characters>` as a label value of at most 63).
 pub const CLUSTER_NAME_MAX: usize = 40;
@@ -57,6 +60,47 @@ pub fn pins(cluster: &str) -> String {
 /// Name of the ConfigMap that is the parent of a fleet.
 pub fn fleet_parent(fleet_id: &str) -> String {
     shorten(format!("k0smotron-fleet-{fleet_id}"))
+}
+
+/// Returns what a cluster with this spec makes, as kind and name: what two clusters of a namespace cannot both have.
+///
+/// *Shape*: not the Services of the types it does not have, nor the volumes, which have the name of their StatefulSet.
+pub fn claimed(cluster: &str, spec: &ClusterSpec) -> Vec<(&'static str, String)> {
+    let service_type = spec.service.as_ref().and_then(|service| service.service_type);
+    let service = match service_type.unwrap_or(ServiceType::NodePort) {
+        ServiceType::NodePort => service_node_port(cluster),
+        ServiceType::LoadBalancer => service_load_balancer(cluster),
+        ServiceType::ClusterIp => control_plane(cluster),
+    };
+    let mut claimed = vec![
+        ("StatefulSet", control_plane(cluster)),
+        ("Service", service),
+        ("ConfigMap", config(cluster)),
+        ("PodDisruptionBudget", control_plane(cluster)),
+        ("NetworkPolicy", control_plane(cluster)),
+    ];
+    let storage = spec.storage.as_ref().and_then(|storage| storage.storage_type);
+    match storage.unwrap_or(StorageType::Etcd) {
+        StorageType::Etcd => {
+            let kinds = ["StatefulSet", "Service", "PodDisruptionBudget", "NetworkPolicy"];
+            claimed.extend(kinds.map(|kind| (kind, etcd(cluster))));
+            claimed.push(("CronJob", defrag_job(cluster)));
+        }
+        StorageType::Kine | StorageType::Nats => {}
+    }
+    let secrets = [
+        "ca",
+        "sa",
+        "proxy",
+        "etcd",
+        "apiserver-etcd-client",
+        "etcd-server",
+        "etcd-peer",
+        "kubeconfig",
+        "pins",
+    ];
+    claimed.extend(secrets.map(|purpose| ("Secret", key(cluster, purpose))));
+    claimed
 }
 
 /// Keeps names of at most 63 bytes; others become their first 57 bytes, `-`, and five hex digits of a hash.

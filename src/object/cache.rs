@@ -183,6 +183,28 @@ impl Cache {
         self.records.keys().filter(move |id| id.kind == kind)
     }
 
+    /// Returns the known objects of the same kind and namespace whose name begins with this one's and a dash, or that
+    /// this one's begins with: names derived from the two may be the same.
+    pub fn related(&self, id: &ObjectId) -> Vec<ObjectId> {
+        let named = |name: &str| ObjectId::new(id.kind, id.namespace.clone(), name);
+        let prefix = format!("{}-", id.name);
+        let longer = self
+            .records
+            .range(named(&prefix)..)
+            .map(|(other, _)| other)
+            .take_while(|other| {
+                (other.kind, &other.namespace) == (id.kind, &id.namespace) && other.name.starts_with(&prefix)
+            })
+            .cloned();
+        let shorter = id
+            .name
+            .match_indices('-')
+            .filter_map(|(at, _)| id.name.get(..at))
+            .map(named)
+            .filter(|other| self.records.contains_key(other));
+        shorter.chain(longer).collect()
+    }
+
     /// Returns everything that belongs to a cluster: by owner reference, else by label.
     ///
     /// *Shape*: each of `kinds` that has not been listed yet is unreadable.

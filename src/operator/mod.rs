@@ -14,6 +14,7 @@ mod metrics;
 mod pass;
 mod release;
 mod reporting;
+mod rivals;
 mod tokens;
 mod watching;
 mod writing;
@@ -34,7 +35,7 @@ use crate::client::{Client, chain};
 use crate::etcd::Asked;
 use crate::hosted::{Dialer, Reach};
 use crate::object::{Cache, Kind, ObjectId, kinds};
-use crate::observe::Nodes;
+use crate::observe::{CHILDREN, Nodes};
 use crate::queue::{Next, Queue};
 use crate::render::Settings;
 use looking::Look;
@@ -79,18 +80,6 @@ struct Store {
     objects: Cache,
     nodes: Nodes,
 }
-
-/// Kinds whose objects belong to a cluster.
-const CHILDREN: [Kind; 8] = [
-    kinds::SERVICE,
-    kinds::STATEFUL_SET,
-    kinds::CONFIG_MAP,
-    kinds::POD_DISRUPTION_BUDGET,
-    kinds::CRON_JOB,
-    kinds::NETWORK_POLICY,
-    kinds::PERSISTENT_VOLUME_CLAIM,
-    kinds::SECRET,
-];
 
 /// Says whether a kind has passes of its own.
 fn is_root(kind: Kind) -> bool {

@@ -68,6 +68,11 @@ impl Operator {
                 .report(key, &object, Pass::without_plan(cluster, paused()))
                 .await;
         }
+        if let Some(rival) = self.rival(key, &object, &cluster) {
+            return self
+                .report(key, &object, Pass::without_plan(cluster, rival))
+                .await;
+        }
         let object = self.ensure_finalizer(key, object).await?;
         let pass = match readable {
             Ok(()) => self.converge(key, cluster).await,
@@ -160,7 +165,7 @@ fn take_volumes_back(key: &ObjectId, uid: &str, observed: &Observed, plan: &mut 
 }
 
 /// Reads a cluster. Of one that cannot be read there is at least its metadata, and who must do what.
-fn decode(object: &Object) -> (K0smotronCluster, Result<(), Stalled>) {
+pub(super) fn decode(object: &Object) -> (K0smotronCluster, Result<(), Stalled>) {
     let mut value = object.0.clone();
     if let Some(fields) = value.as_object_mut() {
         // The server fills in an empty spec; an object from before that default has none.

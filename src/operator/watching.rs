@@ -198,6 +198,13 @@ impl Operator {
 
     /// Asks for a pass over an object that has passes of its own, or over the cluster it belongs to.
     fn ask(&self, id: ObjectId, parent: Option<ObjectId>, when: When) {
+        if id.kind == kinds::K0SMOTRON_CLUSTER {
+            // They may no longer, or only now, want objects of the same names.
+            let related = self.store().objects.related(&id);
+            for other in related {
+                self.queue.ask(other, When::Settled);
+            }
+        }
         if is_root(id.kind) {
             self.queue.ask(id, when);
         } else if let Some(parent) = parent {

@@ -30,6 +30,8 @@ mod objects;
 mod parts;
 mod patches;
 mod pod_security;
+#[cfg(test)]
+mod prune_tests;
 mod resolve;
 mod resolved;
 pub mod revisions;

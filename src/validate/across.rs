@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Cluster;
 use super::cluster::Candidate;
 use super::shared::{self, DIRECTORY};
-use crate::api::cluster_parts::{ServiceType, StorageType};
+use crate::api::cluster_parts::ServiceType;
 use crate::api::fleet::Fleet;
 use crate::api::names;
 use crate::diagnostic::{Code, Finding, Findings, Span, quote};
@@ -195,45 +195,7 @@ fn place(cluster: &Cluster, pointer: &str) -> Span {
 
 /// Generated objects, as far as two clusters of one namespace can make the same.
 fn objects(cluster: &Cluster) -> Vec<Claim> {
-    let name = cluster.name.as_str();
-    let service_type = cluster
-        .spec
-        .service
-        .as_ref()
-        .and_then(|service| service.service_type);
-    let service = match service_type.unwrap_or(ServiceType::NodePort) {
-        ServiceType::NodePort => names::service_node_port(name),
-        ServiceType::LoadBalancer => names::service_load_balancer(name),
-        ServiceType::ClusterIp => names::control_plane(name),
-    };
-    let mut objects = vec![("StatefulSet", names::control_plane(name)), ("Service", service)];
-    let storage = cluster
-        .spec
-        .storage
-        .as_ref()
-        .and_then(|storage| storage.storage_type);
-    match storage.unwrap_or(StorageType::Etcd) {
-        StorageType::Etcd => {
-            objects.extend([("StatefulSet", names::etcd(name)), ("Service", names::etcd(name))]);
-        }
-        StorageType::Kine | StorageType::Nats => {}
-    }
-    objects.extend([
-        ("ConfigMap", names::config(name)),
-        ("CronJob", names::defrag_job(name)),
-        ("Secret", names::kubeconfig(name)),
-        ("Secret", names::pins(name)),
-    ]);
-    let purposes = [
-        "ca",
-        "sa",
-        "proxy",
-        "etcd",
-        "apiserver-etcd-client",
-        "etcd-server",
-        "etcd-peer",
-    ];
-    objects.extend(purposes.map(|purpose| ("Secret", names::key(name, purpose))));
+    let objects = names::claimed(&cluster.name, &cluster.spec);
     let claim = |(kind, object): (&str, String)| Claim {
         key: format!("{}/{kind}/{object}", cluster.namespace),
         shown: format!("{kind} `{object}`"),

@@ -6,6 +6,7 @@ mod deletion;
 mod foreign;
 mod ready;
 mod requests;
+mod rivals;
 mod settings;
 mod storage;
 
