@@ -8,6 +8,7 @@
 
 mod execute;
 mod foreign;
+mod given;
 mod keyring;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ use crate::client::Client;
 use crate::object::ObjectId;
 use crate::plan::{Action, ActionResult, ApprovedPlan, Failure, FailureKind, Outcome};
 use keyring::Keyring;
+
+pub use given::look as look_at_given;
 
 /// Requests at the same time when a whole fleet is applied.
 pub const FLEET_PARALLELISM: usize = 32;

@@ -5,9 +5,8 @@ use rcgen::{
     IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use time::OffsetDateTime;
-use zeroize::Zeroizing;
 
-use super::{Authority, KeyError, Validity};
+use super::{Authority, KeyError, Validity, given};
 use crate::pki::{CertificateUse, SubjectAltName};
 
 /// Whom a leaf certificate names, and for what.
@@ -71,11 +70,9 @@ pub(super) fn leaf(
         ],
     };
     params.subject_alt_names = subject.names.iter().map(name).collect::<Result<_, _>>()?;
-    let signing_key = KeyPair::from_pem(&authority.key)
-        .map(Zeroizing::new)
-        .map_err(|_| KeyError::Authority {
-            reason: "its `tls.key` is not a private key",
-        })?;
+    let signing_key = given::private_key(&authority.key).map_err(|_| KeyError::Authority {
+        reason: "its `tls.key` is not a private key",
+    })?;
     let issuer =
         Issuer::from_ca_cert_pem(&authority.certificate, &*signing_key).map_err(|_| KeyError::Authority {
             reason: "its `tls.crt` is not a certificate",

@@ -7,6 +7,7 @@
 //! type that holds a private key can be printed, and private keys are overwritten when dropped.
 
 mod certificate;
+mod given;
 mod kubeconfig;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -18,6 +19,8 @@ use crate::api::cluster_parts::KeyAlgorithm;
 use crate::client::SecretData;
 use crate::object::hex;
 use crate::pki::Issue;
+
+pub use given::inspect;
 
 /// Secret key of a certificate, or of the public half of a bare key pair.
 pub const CERTIFICATE: &str = "tls.crt";
@@ -79,6 +82,7 @@ impl Authority {
         };
         let certificate = text(CERTIFICATE, "its Secret has no `tls.crt`")?;
         let key = text(PRIVATE_KEY, "its Secret has no `tls.key`")?;
+        let certificate = given::signing_certificate(certificate, key).map_err(failed)?;
         let pem = x509_parser::pem::parse_x509_pem(certificate.as_bytes())
             .map_err(|_| failed("its `tls.crt` is not PEM"))?
             .1;

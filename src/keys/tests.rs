@@ -236,3 +236,184 @@ fn a_lifetime_beyond_all_dates_is_an_error() {
         ));
     }
 }
+
+/// A key of the user's in the forms in which keys are kept.
+mod given {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use rcgen::{
+        CertificateParams, IsCa, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+        PKCS_RSA_SHA256,
+    };
+
+    use super::*;
+    use crate::pki::KeyPurpose;
+
+    fn ca(key: &KeyPair) -> String {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.self_signed(key).unwrap().pem()
+    }
+
+    fn secret(certificate: &str, key: &str) -> SecretData {
+        let mut data = SecretData::new();
+        data.insert(CERTIFICATE, Zeroizing::new(certificate.as_bytes().to_vec()));
+        if !key.is_empty() {
+            data.insert(PRIVATE_KEY, Zeroizing::new(key.as_bytes().to_vec()));
+        }
+        data
+    }
+
+    /// The key inside a PKCS#8 envelope, which is its last octet string.
+    fn unwrapped(key: &KeyPair, label: &str) -> String {
+        let der = key.serialize_der();
+        // SEQUENCE { INTEGER, SEQUENCE algorithm, OCTET STRING inner }
+        let (_, header) = length(&der[1..]);
+        let mut rest = &der[1 + header..];
+        for _ in 0..2 {
+            let (size, header) = length(&rest[1..]);
+            rest = &rest[1 + header + size..];
+        }
+        let (size, header) = length(&rest[1..]);
+        let inner = &rest[1 + header..1 + header + size];
+        format!(
+            "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+            STANDARD.encode(inner)
+        )
+    }
+
+    fn length(der: &[u8]) -> (usize, usize) {
+        match der[0] {
+            short @ 0..0x80 => (usize::from(short), 1),
+            long => {
+                let bytes = usize::from(long & 0x7f);
+                let size = der[1..=bytes]
+                    .iter()
+                    .fold(0, |size, byte| size << 8 | usize::from(*byte));
+                (size, bytes + 1)
+            }
+        }
+    }
+
+    #[test]
+    fn a_ca_of_any_algorithm_and_form_can_be_used_and_signs() {
+        let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+        let keys = [
+            (
+                KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
+                "EC PRIVATE KEY",
+                parameters,
+            ),
+            (
+                KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap(),
+                "EC PRIVATE KEY",
+                "a comment\n",
+            ),
+            (KeyPair::generate_for(&PKCS_ED25519).unwrap(), "", ""),
+            (
+                KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap(),
+                "RSA PRIVATE KEY",
+                "",
+            ),
+        ];
+        for (key, label, before) in &keys {
+            let mut forms = vec![key.serialize_pem()];
+            if !label.is_empty() {
+                forms.push(format!("{before}{}", unwrapped(key, label)));
+            }
+            for form in forms {
+                let data = secret(&ca(key), &form);
+                let found = inspect(KeyPurpose::Ca, "uid", &data).unwrap();
+                assert!(found.has_key);
+                let authority = Authority::read(&data).unwrap();
+                assert_eq!(authority.fingerprint(), found.fingerprint);
+                let issue = leaf(Vec::new(), CertificateUse::Client, KeyAlgorithm::EcdsaP256);
+                assert_eq!(
+                    make(&issue, Some(&authority), now()).unwrap().issuer,
+                    Some(found.fingerprint)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn of_several_certificates_the_one_of_the_key_signs_and_k0s_takes_only_one() {
+        let [own, other] = [0, 1].map(|_| KeyPair::generate().unwrap());
+        let data = secret(&format!("{}{}", ca(&other), ca(&own)), &own.serialize_pem());
+        let found = inspect(KeyPurpose::Etcd, "uid", &data).unwrap();
+        let authority = Authority::read(&data).unwrap();
+        assert_eq!(authority.fingerprint(), found.fingerprint);
+        assert_eq!(authority.certificate().matches("BEGIN").count(), 1);
+        assert!(
+            inspect(KeyPurpose::Ca, "uid", &data)
+                .unwrap_err()
+                .contains("exactly one")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_without_quoting_it() {
+        let [own, other] = [0, 1].map(|_| KeyPair::generate().unwrap());
+        let ed = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let certificate = ca(&own);
+        let no_ca = CertificateParams::default().self_signed(&own).unwrap().pem();
+        let rsa_public = "-----BEGIN RSA PUBLIC KEY-----\nAAAA\n-----END RSA PUBLIC KEY-----\n";
+        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        for (purpose, certificate, key, expected) in [
+            (
+                KeyPurpose::Ca,
+                certificate.as_str(),
+                other.serialize_pem(),
+                "do not belong together",
+            ),
+            (KeyPurpose::Ca, &certificate, String::new(), "has no `tls.key`"),
+            (KeyPurpose::Ca, &certificate, encrypted.to_owned(), "is encrypted"),
+            (
+                KeyPurpose::Ca,
+                &certificate,
+                "nonsense".to_owned(),
+                "is not a private key",
+            ),
+            (
+                KeyPurpose::Ca,
+                "nonsense",
+                own.serialize_pem(),
+                "not a certificate",
+            ),
+            (KeyPurpose::Proxy, &no_ca, own.serialize_pem(), "no CA"),
+            (
+                KeyPurpose::Sa,
+                &ed.public_key_pem(),
+                ed.serialize_pem(),
+                "Ed25519",
+            ),
+            (
+                KeyPurpose::Sa,
+                rsa_public,
+                own.serialize_pem(),
+                "not the public key",
+            ),
+            (
+                KeyPurpose::Sa,
+                &other.public_key_pem(),
+                own.serialize_pem(),
+                "not the public key",
+            ),
+            (KeyPurpose::EtcdPeer, &no_ca, String::new(), "has no `tls.key`"),
+        ] {
+            let why = inspect(purpose, "uid", &secret(certificate, &key)).unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
+        assert!(
+            inspect(
+                KeyPurpose::Sa,
+                "uid",
+                &secret(&own.public_key_pem(), &own.serialize_pem())
+            )
+            .is_ok()
+        );
+        assert!(inspect(KeyPurpose::Sa, "uid", &secret(&certificate, &own.serialize_pem())).is_ok());
+        let without_key = inspect(KeyPurpose::Etcd, "uid", &secret(&certificate, "")).unwrap();
+        assert!(!without_key.has_key);
+    }
+}

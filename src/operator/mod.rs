@@ -36,6 +36,7 @@ use crate::etcd::Asked;
 use crate::hosted::{Dialer, Reach};
 use crate::object::{Cache, Kind, ObjectId, kinds};
 use crate::observe::{CHILDREN, Nodes};
+use crate::pki::{Given, KeyPurpose};
 use crate::queue::{Next, Queue};
 use crate::render::Settings;
 use looking::Look;
@@ -71,6 +72,8 @@ pub struct Operator {
     unreachable: Mutex<BTreeMap<ObjectId, (std::time::Instant, Asked)>>,
     /// Generations whose first status waits for a moment.
     deferred: Mutex<BTreeMap<ObjectId, i64>>,
+    /// What the last look at the Secrets that users give told.
+    given: Mutex<BTreeMap<ObjectId, BTreeMap<KeyPurpose, Given>>>,
     ready: watch::Sender<bool>,
 }
 
@@ -93,6 +96,7 @@ impl Operator {
             looks: Mutex::default(),
             unreachable: Mutex::default(),
             deferred: Mutex::default(),
+            given: Mutex::default(),
             options,
             store: Mutex::new(Store {
                 objects: Cache::new(labels::OPERATOR_MANAGER),
@@ -124,6 +128,10 @@ impl Operator {
 
     fn unreachable(&self) -> MutexGuard<'_, BTreeMap<ObjectId, (std::time::Instant, Asked)>> {
         self.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn given(&self) -> MutexGuard<'_, BTreeMap<ObjectId, BTreeMap<KeyPurpose, Given>>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn deferred(&self) -> MutexGuard<'_, BTreeMap<ObjectId, i64>> {

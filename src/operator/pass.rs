@@ -6,8 +6,9 @@ use super::metrics::Ended;
 use super::release::{self, is_going};
 use super::{CHILDREN, Operator};
 use crate::api::{ClusterStatus, K0smotronCluster};
+use crate::apply;
 use crate::client::ClientError;
-use crate::object::{Object, ObjectId, Observed};
+use crate::object::{Object, ObjectId, Observed, kinds};
 use crate::plan::{self, ApprovedPlan, Outcome, Owner, Plan, Wave};
 use crate::queue::Next;
 use crate::render::{self, Facts, ResolvedCluster, Stalled};
@@ -73,6 +74,7 @@ impl Operator {
                 .report(key, &object, Pass::without_plan(cluster, rival))
                 .await;
         }
+        self.look_at_given(key, &cluster).await;
         let object = self.ensure_finalizer(key, object).await?;
         let pass = match readable {
             Ok(()) => self.converge(key, cluster).await,
@@ -124,11 +126,27 @@ impl Operator {
 
     pub(super) fn facts(&self, cluster: &K0smotronCluster, observed: &Observed) -> Facts {
         let addresses = self.store().nodes.addresses();
-        Facts::gather(cluster, observed, &addresses, Timestamp::now())
+        let facts = Facts::gather(cluster, observed, &addresses, Timestamp::now());
+        let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, &facts.namespace, &facts.name);
+        let given = self.given().get(&id).cloned();
+        facts.with_given(given.unwrap_or_default())
+    }
+
+    /// Looks at the keys that the user gives: nobody tells when they change.
+    ///
+    /// *Effects*: one GET of each Secret that the spec refers to.
+    async fn look_at_given(&self, key: &ObjectId, cluster: &K0smotronCluster) {
+        let refs = &cluster.spec.certificate_refs;
+        if refs.is_empty() {
+            return;
+        }
+        let given = apply::look_at_given(&self.options.client, &key.namespace, refs).await;
+        self.given().insert(key.clone(), given);
     }
 
     fn forget(&self, key: &ObjectId) -> Passed {
         self.forget_look(key);
+        self.given().remove(key);
         Passed {
             next: Next::Forget,
             ended: Ended::Unchanged,

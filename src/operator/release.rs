@@ -132,9 +132,15 @@ pub fn is_going(object: &Object) -> bool {
 
 /// Returns the CA of the cluster, which is made before anything else and so proves that it ran.
 fn authority<'a>(key: &ObjectId, uid: &str, found: &'a Observed) -> Option<&'a Object> {
-    let name = names::key(&key.name, KeyPurpose::Ca.suffix());
-    let id = ObjectId::new(kinds::SECRET, &key.namespace, name);
-    found.objects.get(&id).filter(|secret| is_of(secret, uid))
+    // Where the CA is the user's, the Secret with the pins knows which one it is.
+    let names = [
+        names::key(&key.name, KeyPurpose::Ca.suffix()),
+        names::pins(&key.name),
+    ];
+    names.into_iter().find_map(|name| {
+        let id = ObjectId::new(kinds::SECRET, &key.namespace, name);
+        found.objects.get(&id).filter(|secret| is_of(secret, uid))
+    })
 }
 
 /// Says whether a claim holds data of this cluster: one of its members', and not left behind under another CA.

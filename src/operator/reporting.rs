@@ -18,7 +18,7 @@ use crate::object::{Object, ObjectId};
 use crate::pki::KeyPurpose;
 use crate::plan::{ActionResult, HeldReason, Outcome, Plan};
 use crate::queue::Next;
-use crate::render::{Facts, ResolvedCluster};
+use crate::render::{Facts, GIVEN_UNUSABLE, ResolvedCluster};
 use crate::status::{self, Availability, Input, Wanted};
 
 /// An object that is not ours carries no label of ours, so nobody tells when it goes.
@@ -106,7 +106,7 @@ impl Operator {
         let look = match earlier {
             Some(earlier) if !good_for.is_zero() => earlier,
             earlier => {
-                let authority = names::key(&facts.name, KeyPurpose::Ca.suffix());
+                let authority = resolved.key_secret(KeyPurpose::Ca);
                 let plane = Plane {
                     cluster: key,
                     uid: &facts.uid,
@@ -178,8 +178,18 @@ fn passed(pass: &Pass, facts: &Facts, good_for: Option<Duration>, is_changed: bo
     }
     let foreign = is_foreign(&pass.plan, &pass.outcome).then_some(FOREIGN);
     let renewal = pass.resolved.as_ref().ok().and_then(|_| until_renewal(facts));
+    // A Secret of the user's carries no label of ours either.
+    let given = pass
+        .resolved
+        .as_ref()
+        .err()
+        .filter(|stalled| stalled.reason == GIVEN_UNUSABLE);
+    let given = given.map(|_| FOREIGN);
     let members = pass.resolved.as_ref().ok().and_then(members::look_again);
-    let next = [good_for, foreign, renewal, members].into_iter().flatten().min();
+    let next = [good_for, foreign, given, renewal, members]
+        .into_iter()
+        .flatten()
+        .min();
     Passed {
         next: next.map_or(Next::Rest, |delay| Next::After(delay.min(LONGEST))),
         ended: if is_changed {

@@ -17,6 +17,17 @@ impl Operator {
         cluster: &K0smotronCluster,
     ) -> Option<Stalled> {
         let store = self.store();
+        let parent = |(kind, name): &(&str, String)| {
+            let id = ObjectId::new(kind_of(kind)?, key.namespace.clone(), name);
+            store.objects.parent(&id)
+        };
+        // Who has made an object keeps it, also while it goes.
+        let made = names::claimed(&key.name, &cluster.spec)
+            .into_iter()
+            .find_map(|claim| Some((parent(&claim).filter(|owner| *owner != key)?, claim)));
+        if let Some((owner, (kind, name))) = made {
+            return Some(refusal(&owner.name, kind, &name));
+        }
         let older = store
             .objects
             .related(key)
@@ -25,14 +36,10 @@ impl Operator {
             .filter(|(other, _)| age(other) < age(object));
         let mut refusals = older.filter_map(|(other, id)| {
             let spec = decode(&other).0.spec;
-            let shared = shared(&key.name, &cluster.spec, &id.name, &spec);
-            // What this one made when nobody else wanted it stays its own.
-            let contested = shared.into_iter().find(|(kind, name)| {
-                let id = kind_of(kind).map(|kind| ObjectId::new(kind, key.namespace.clone(), name));
-                let live = id.and_then(|id| store.objects.get(&id));
-                live.is_none_or(|live| live.controller_uid() != object.uid())
-            });
-            contested.map(|(kind, name)| refusal(&id.name, kind, &name))
+            let mut contested = shared(&key.name, &cluster.spec, &id.name, &spec).into_iter();
+            contested
+                .find(|claim| parent(claim) != Some(key))
+                .map(|(kind, name)| refusal(&id.name, kind, &name))
         });
         refusals.next()
     }
@@ -64,7 +71,7 @@ fn refusal(other: &str, kind: &str, name: &str) -> Stalled {
     Stalled {
         reason: "NameCollision".to_owned(),
         message: format!(
-            "the older cluster `{other}` has the {kind} `{name}` too; make this cluster with another name"
+            "the cluster `{other}` has the {kind} `{name}` too and was there first; make this cluster with another name"
         ),
     }
 }

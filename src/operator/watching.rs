@@ -174,6 +174,9 @@ impl Operator {
         let parent = store.objects.parent(&id).cloned();
         let is_news = store.objects.forget(object);
         drop(store);
+        if let Some(cluster) = &parent {
+            self.ask_related(cluster);
+        }
         if is_news {
             self.ask(id, parent, When::Settled);
         }
@@ -199,16 +202,20 @@ impl Operator {
     /// Asks for a pass over an object that has passes of its own, or over the cluster it belongs to.
     fn ask(&self, id: ObjectId, parent: Option<ObjectId>, when: When) {
         if id.kind == kinds::K0SMOTRON_CLUSTER {
-            // They may no longer, or only now, want objects of the same names.
-            let related = self.store().objects.related(&id);
-            for other in related {
-                self.queue.ask(other, When::Settled);
-            }
+            self.ask_related(&id);
         }
         if is_root(id.kind) {
             self.queue.ask(id, when);
         } else if let Some(parent) = parent {
             self.queue.ask(parent, when);
+        }
+    }
+
+    /// Asks for a pass over clusters that may no longer, or only now, find a name of theirs taken.
+    fn ask_related(&self, cluster: &ObjectId) {
+        let related = self.store().objects.related(cluster);
+        for other in related {
+            self.queue.ask(other, When::Settled);
         }
     }
 

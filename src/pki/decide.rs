@@ -16,6 +16,8 @@ pub enum KeyDecision {
     },
     /// It is there and right.
     Right { ownership: Ownership },
+    /// It is the user's own, in a Secret of the user's: nothing is made, changed or taken.
+    Given,
     /// Nothing yet. The text follows "waiting for".
     Wait(String),
     /// Something of that name is there and is not for us to touch.
@@ -34,7 +36,7 @@ impl KeyDecision {
     /// Says whether the Secret will be there once the plan is done.
     pub fn is_settled(&self) -> bool {
         match self {
-            Self::Make { .. } | Self::Right { .. } => true,
+            Self::Make { .. } | Self::Right { .. } | Self::Given => true,
             Self::Wait(_) | Self::Refused { .. } => false,
         }
     }
@@ -93,7 +95,12 @@ pub fn decide(
     }
 }
 
-fn ownership(name: &str, found: &KeyFacts, known_uids: &[String]) -> Result<Ownership, (KeyRefusal, String)> {
+/// Says for whom a Secret of ours was made. `Err` when it is not this cluster's to use, with a sentence for people.
+pub fn ownership(
+    name: &str,
+    found: &KeyFacts,
+    known_uids: &[String],
+) -> Result<Ownership, (KeyRefusal, String)> {
     let Some(uid) = &found.cluster_uid else {
         return Err((
             KeyRefusal::Foreign,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::cluster_parts::KeyAlgorithm;
+use crate::api::cluster_parts::{CertificateType, KeyAlgorithm};
 
 /// The keys and certificates of one control plane, by the suffix of their Secret's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,6 +34,19 @@ impl KeyPurpose {
         Self::EtcdPeer,
         Self::Kubeconfig,
     ];
+
+    /// Returns what a user gives with a reference of this type.
+    pub fn given_as(certificate_type: CertificateType) -> Self {
+        match certificate_type {
+            CertificateType::Ca => Self::Ca,
+            CertificateType::Sa => Self::Sa,
+            CertificateType::Proxy => Self::Proxy,
+            CertificateType::Etcd => Self::Etcd,
+            CertificateType::ApiserverEtcdClient => Self::ApiserverEtcdClient,
+            CertificateType::EtcdServer => Self::EtcdServer,
+            CertificateType::EtcdPeer => Self::EtcdPeer,
+        }
+    }
 
     /// Suffix of the Secret's name.
     pub fn suffix(self) -> &'static str {

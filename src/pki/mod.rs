@@ -10,7 +10,7 @@ mod facts;
 mod issue;
 mod needs;
 
-pub use decide::{KeyDecision, KeyRefusal, Ownership, Wanted, decide};
-pub use facts::KeyFacts;
+pub use decide::{KeyDecision, KeyRefusal, Ownership, Wanted, decide, ownership};
+pub use facts::{Given, GivenKey, KeyFacts};
 pub use issue::{CertificateUse, Issue, Issuer, KeyPurpose, SubjectAltName};
 pub use needs::{EtcdCertificates, content_digest, issuer, root};

@@ -205,7 +205,7 @@ fn volumes(cluster: &ResolvedCluster) -> Value {
                     json!({"key": key, "path": path, "mode": mode})
                 })
                 .collect();
-            json!({"secret": {"name": names::key(&cluster.name, purpose.suffix()), "items": items}})
+            json!({"secret": {"name": cluster.key_secret(*purpose), "items": items}})
         })
         .collect();
     let mut volumes = json!([

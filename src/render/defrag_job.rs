@@ -132,7 +132,7 @@ fn pod(cluster: &ResolvedCluster, job: &DefragJob) -> Value {
                 .into_iter()
                 .map(|(key, path)| json!({"key": key, "path": path, "mode": 0o440}))
                 .collect();
-            json!({"secret": {"name": names::key(&cluster.name, purpose.suffix()), "items": items}})
+            json!({"secret": {"name": cluster.key_secret(*purpose), "items": items}})
         })
         .collect();
     pod.insert(

@@ -112,8 +112,8 @@ fn place(facts: &Facts, record: &EtcdPins, wanted: i32) -> Place {
     Place {
         namespace: facts.namespace.clone(),
         stateful_set: names::etcd(&facts.name),
-        authority: names::key(&facts.name, KeyPurpose::Etcd.suffix()),
-        identity: names::key(&facts.name, KeyPurpose::ApiserverEtcdClient.suffix()),
+        authority: facts.key_secret(KeyPurpose::Etcd),
+        identity: facts.key_secret(KeyPurpose::ApiserverEtcdClient),
         members: record.running.max(wanted),
     }
 }

@@ -168,7 +168,7 @@ fn volumes(cluster: &ResolvedCluster) -> Value {
                 .iter()
                 .map(|(key, path)| json!({"key": key, "path": path, "mode": KEY_MODE}))
                 .collect();
-            json!({"secret": {"name": names::key(&cluster.name, purpose.suffix()), "items": items}})
+            json!({"secret": {"name": cluster.key_secret(*purpose), "items": items}})
         })
         .collect();
     json!([

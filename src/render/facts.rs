@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::Pins;
 use crate::api::cluster_parts::ServiceType;
 use crate::etcd::Asked;
-use crate::pki::{KeyFacts, KeyPurpose};
+use crate::pki::{Given, KeyFacts, KeyPurpose};
 
 /// Everything about one cluster that the renderer may depend on.
 ///
@@ -30,6 +30,12 @@ pub struct Facts {
     /// API Services by name, of every type there ever was.
     pub services: BTreeMap<String, ServiceFacts>,
     pub keys: BTreeMap<KeyPurpose, KeyFacts>,
+    /// Keys that the user gives; those that can be used are among `keys` too.
+    #[serde(default)]
+    pub given: BTreeMap<KeyPurpose, Given>,
+    /// The Secret that holds the pins of a cluster whose CA is the user's own.
+    #[serde(default)]
+    pub pins_secret: Option<KeyFacts>,
     pub stateful_sets: BTreeMap<String, StatefulSetFacts>,
     /// Addresses of Nodes that a NodePort can be reached at, best first: ExternalDNS, ExternalIP, InternalIP.
     pub node_addresses: Vec<String>,

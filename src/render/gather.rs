@@ -74,6 +74,8 @@ impl Facts {
             stored_pins,
             services: look.services(),
             keys: look.keys(),
+            given: Default::default(),
+            pins_secret: look.pins_secret().map(key_facts),
             stateful_sets: [names::control_plane(&look.name), names::etcd(&look.name)]
                 .into_iter()
                 .filter_map(|name| Some((name.clone(), stateful_set(look.ours(kinds::STATEFUL_SET, &name)?))))
@@ -140,38 +142,34 @@ impl<'a> Look<'a> {
 
     /// A Secret that we made for some cluster of this name.
     fn key_secret(&self, purpose: KeyPurpose) -> Option<(&'a Object, bool)> {
-        let secret = self.get(kinds::SECRET, &names::key(&self.name, purpose.suffix()))?;
+        self.secret(&names::key(&self.name, purpose.suffix()))
+    }
+
+    /// The Secret with the pins of a cluster whose CA is the user's.
+    fn pins_secret(&self) -> Option<(&'a Object, bool)> {
+        self.secret(&names::pins(&self.name))
+    }
+
+    fn secret(&self, name: &str) -> Option<(&'a Object, bool)> {
+        let secret = self.get(kinds::SECRET, name)?;
         let is_made_by_us = secret.label(labels::APP_MANAGED_BY) == Some(labels::APP_MANAGED_BY_VALUE)
             && secret.label(labels::CLUSTER) == Some(&self.name);
         Some((secret, is_made_by_us))
     }
 
     fn stored_pins(&self) -> Option<Pins> {
-        let (secret, is_made_by_us) = self.key_secret(KeyPurpose::Ca)?;
-        let text = secret.annotation(labels::PINS).filter(|_| is_made_by_us)?;
+        let is_made_by_us = |secret: &(&Object, bool)| secret.1;
+        let ca = self.key_secret(KeyPurpose::Ca).filter(is_made_by_us);
+        let (secret, _) = ca.or_else(|| self.pins_secret().filter(is_made_by_us))?;
+        let text = secret.annotation(labels::PINS)?;
         // What cannot be read any more is decided again from the children and the status, and then written anew.
         serde_json::from_str(text).ok()
     }
 
     fn keys(&self) -> std::collections::BTreeMap<KeyPurpose, KeyFacts> {
-        let facts = |(secret, is_made_by_us): (&Object, bool)| {
-            let annotation = |key| secret.annotation(key).map(str::to_owned);
-            KeyFacts {
-                uid: secret.uid().unwrap_or_default().to_owned(),
-                cluster_uid: secret
-                    .label(labels::CLUSTER_UID)
-                    .filter(|_| is_made_by_us)
-                    .map(str::to_owned),
-                fingerprint: annotation(labels::FINGERPRINT),
-                not_after: annotation(labels::NOT_AFTER),
-                issuer: annotation(labels::ISSUER),
-                content_digest: annotation(labels::CONTENT_DIGEST),
-                is_retained: secret.label(labels::RETAINED).is_some(),
-            }
-        };
         KeyPurpose::ALL
             .into_iter()
-            .filter_map(|purpose| Some((purpose, facts(self.key_secret(purpose)?))))
+            .filter_map(|purpose| Some((purpose, key_facts(self.key_secret(purpose)?))))
             .collect()
     }
 
@@ -313,6 +311,23 @@ impl<'a> Look<'a> {
             .collect();
         left.sort();
         left
+    }
+}
+
+/// What the metadata of a Secret says, and whether we made it.
+fn key_facts((secret, is_made_by_us): (&Object, bool)) -> KeyFacts {
+    let annotation = |key| secret.annotation(key).map(str::to_owned);
+    KeyFacts {
+        uid: secret.uid().unwrap_or_default().to_owned(),
+        cluster_uid: secret
+            .label(labels::CLUSTER_UID)
+            .filter(|_| is_made_by_us)
+            .map(str::to_owned),
+        fingerprint: annotation(labels::FINGERPRINT),
+        not_after: annotation(labels::NOT_AFTER),
+        issuer: annotation(labels::ISSUER),
+        content_digest: annotation(labels::CONTENT_DIGEST),
+        is_retained: secret.label(labels::RETAINED).is_some(),
     }
 }
 

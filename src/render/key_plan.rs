@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::answer::Stalled;
 use super::exposure::Exposure;
 use super::facts::{Facts, Settings};
+use super::given_keys;
 use super::resolve::invalid;
 use crate::api::cluster_parts::KeyAlgorithm;
 use crate::api::cluster_status::HeldStatus;
@@ -32,6 +33,10 @@ impl Keys<'_> {
         let mut decided = BTreeMap::new();
         // Roots first: what they sign needs to know which one it is.
         for purpose in KeyPurpose::ALL {
+            if self.facts.given.contains_key(&purpose) {
+                decided.insert(purpose, KeyDecision::Given);
+                continue;
+            }
             let name = self.secret(purpose);
             let wanted = self.wanted(purpose, &decided)?;
             let found = self.facts.keys.get(&purpose);
@@ -53,7 +58,7 @@ impl Keys<'_> {
     }
 
     fn secret(&self, purpose: KeyPurpose) -> String {
-        names::key(&self.facts.name, purpose.suffix())
+        given_keys::secret_name(self.spec, &self.facts.name, purpose)
     }
 
     fn wanted(
@@ -133,7 +138,7 @@ impl Keys<'_> {
                 secret,
                 fingerprint: None,
             }),
-            Some(KeyDecision::Right { .. }) => {
+            Some(KeyDecision::Right { .. } | KeyDecision::Given) => {
                 match self.facts.keys.get(&by).and_then(|ca| ca.fingerprint.clone()) {
                     Some(fingerprint) => Ok(Issuer {
                         secret,

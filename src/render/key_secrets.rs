@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answers, Desired};
+use super::given_keys;
 use super::parts::{Pods, add_below, object};
 use super::resolved::ResolvedCluster;
 use crate::api::{labels, names};
@@ -10,7 +11,7 @@ use crate::object::{Object, kinds};
 use crate::pki::{KeyDecision, KeyPurpose, Ownership};
 
 /// Type and label that other tools of this ecosystem look for.
-const SECRET_TYPE: &str = "cluster.x-k8s.io/secret";
+pub(super) const SECRET_TYPE: &str = "cluster.x-k8s.io/secret";
 const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
 
 /// Answers for every key. None is ever dropped.
@@ -28,6 +29,12 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
                 issue: issue.clone(),
             }),
             KeyDecision::Right { ownership } => Answer::Want(right(cluster, purpose, *ownership)),
+            KeyDecision::Given => {
+                if purpose == KeyPurpose::Ca {
+                    given_keys::answer_pins(cluster, answers);
+                }
+                continue;
+            }
             KeyDecision::Wait(waiting_on) => Answer::Keep {
                 waiting_on: waiting_on.clone(),
             },
@@ -100,6 +107,6 @@ fn right(cluster: &ResolvedCluster, purpose: KeyPurpose, ownership: Ownership) -
     }
 }
 
-fn pins(cluster: &ResolvedCluster) -> String {
+pub(super) fn pins(cluster: &ResolvedCluster) -> String {
     serde_json::to_string(&cluster.pins).expect("pins are plain data")
 }

@@ -20,6 +20,7 @@ mod etcd_pods;
 mod exposure;
 mod facts;
 mod gather;
+mod given_keys;
 mod k0s_settings;
 mod key_plan;
 mod key_secrets;
@@ -48,6 +49,7 @@ pub use facts::{
     ClaimFacts, DEFAULT_ETCD_IMAGE, Facts, LoadBalancerFacts, NetworkPolicySettings, ServiceFacts, Settings,
     StatefulSetFacts, VolumeFacts,
 };
+pub use given_keys::UNUSABLE as GIVEN_UNUSABLE;
 pub use objects::objects;
 pub use patches::strategic::apply as apply_strategic;
 pub use patches::{MATCHES_NOTHING, merge_keys};
@@ -55,4 +57,4 @@ pub use pod_security::violations as baseline_violations;
 pub use resolve::resolve;
 pub use resolved::{EtcdPlan, Membership, ResolvedCluster};
 
-pub use crate::pki::KeyFacts;
+pub use crate::pki::{Given, GivenKey, KeyFacts};

@@ -6,7 +6,6 @@ use super::{
     config_map, control_plane, defrag_job, disruption_budgets, etcd_pods, key_secrets, network_policies,
     services, volumes,
 };
-use crate::api::names;
 use crate::pki::KeyPurpose;
 
 /// Returns an answer for every object of a cluster. Never fails; the same cluster gives the same bytes.
@@ -45,6 +44,6 @@ impl ResolvedCluster {
                     .get(purpose)
                     .is_some_and(|decision| decision.is_settled())
             })
-            .map(|purpose| format!("Secret `{}`", names::key(&self.name, purpose.suffix())))
+            .map(|purpose| format!("Secret `{}`", self.key_secret(*purpose)))
     }
 }

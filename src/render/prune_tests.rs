@@ -69,11 +69,14 @@ fn fields_that_are_removed_leave_nothing_but_keys_and_volumes() {
         // Once more for what goes only when its successor runs.
         world.settle();
         let fresh: BTreeSet<ObjectId> = World::settled(json!({})).live.into_keys().collect();
+        // The address would be another: the old Service carries the cluster until somebody says which one counts.
+        let is_held = world.held().contains(&"AddressChanged".to_owned());
         let left: Vec<ObjectId> = world
             .live
             .keys()
             // The number of members is pinned, and so is what only several need.
             .filter(|id| !fresh.contains(id) && !is_kept_for_ever(id))
+            .filter(|id| !(is_held && id.kind == kinds::SERVICE))
             .filter(|id| **id != ObjectId::new(kinds::POD_DISRUPTION_BUDGET, "tenant-7", names::etcd("edge")))
             .cloned()
             .collect();

@@ -8,7 +8,7 @@ use super::facts::{Facts, Settings};
 use super::key_plan::Keys;
 use super::patches::Patches;
 use super::resolved::{EtcdPlan, ResolvedCluster};
-use super::{additions, allowed, etcd_plan, k0s_settings, objects, revisions, supported};
+use super::{additions, allowed, etcd_plan, given_keys, k0s_settings, objects, revisions, supported};
 use crate::api::cluster_parts::{KeyAlgorithm, UpdatePolicy};
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, Pins, names};
@@ -73,6 +73,8 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         keys_wait: exposure.keys_wait,
         key_algorithm,
         keys,
+        given_ca: given_keys::authority(facts),
+        pins_secret: facts.pins_secret.clone(),
         renew_before,
         volumes: facts.volumes.clone(),
         found_pins: facts.pins.clone(),
@@ -145,6 +147,9 @@ fn check(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result<(), S
         return Err(refusal);
     }
     if let Some(refusal) = additions::refusal(spec) {
+        return Err(refusal);
+    }
+    if let Some(refusal) = given_keys::refusal(spec, facts) {
         return Err(refusal);
     }
     if !facts.unreadable.is_empty() {

@@ -11,7 +11,7 @@ use crate::api::cluster_status::{Endpoint, HeldStatus};
 use crate::api::{EtcdPins, Pins};
 use crate::etcd::{Place, Step};
 use crate::k0s::Version;
-use crate::pki::{KeyDecision, KeyPurpose};
+use crate::pki::{KeyDecision, KeyFacts, KeyPurpose};
 
 use super::facts::{NetworkPolicySettings, ServiceFacts, StatefulSetFacts, VolumeFacts};
 use super::patches::Patches;
@@ -47,6 +47,10 @@ pub struct ResolvedCluster {
     pub keys_wait: Option<String>,
     pub key_algorithm: KeyAlgorithm,
     pub keys: BTreeMap<KeyPurpose, KeyDecision>,
+    /// Fingerprint of the cluster CA when it is the user's own.
+    pub given_ca: Option<String>,
+    /// The Secret that holds the pins then, as it was found.
+    pub pins_secret: Option<KeyFacts>,
     /// How long before its end a certificate that pods use is made anew.
     pub renew_before: SignedDuration,
     /// Volume claims that exist, by name.

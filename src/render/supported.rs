@@ -42,7 +42,7 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         persistence,
         storage,
         k0s_config,
-        certificate_refs,
+        certificate_refs: _,
         pki,
         manifests: _,
         mounts: _,
@@ -135,7 +135,6 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         k0s_config.as_ref().is_some_and(has_node_local_load_balancing),
         "spec.k0sConfig.spec.network.nodeLocalLoadBalancing",
     );
-    note(!certificate_refs.is_empty(), "spec.certificateRefs");
     if let Some(PkiSpec {
         key_algorithm: _,
         leaf_lifetime: _,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Answer, Answers, Desired, Facts, ResolvedCluster, Settings, Stalled, objects, resolve};
 use crate::api::{K0smotronCluster, labels, names};
 use crate::object::{Object, ObjectId, Observed, kinds};
-use crate::pki::Issue;
+use crate::pki::{Given, Issue, KeyPurpose};
 
 pub(super) const NOW: &str = "2026-09-01T12:00:00Z";
 
@@ -17,6 +17,7 @@ pub(super) struct World {
     pub live: BTreeMap<ObjectId, Object>,
     pub nodes: Vec<String>,
     pub settings: Settings,
+    pub given: BTreeMap<KeyPurpose, Given>,
     /// Deletions so far.
     pub dropped: Vec<ObjectId>,
 }
@@ -36,6 +37,7 @@ impl World {
             live: BTreeMap::new(),
             nodes: vec!["203.0.113.7".into(), "203.0.113.8".into()],
             settings: Settings::standard(),
+            given: BTreeMap::new(),
             dropped: Vec::new(),
         }
     }
@@ -52,7 +54,8 @@ impl World {
             objects: self.live.clone().into_iter().collect(),
             unreadable: Vec::new(),
         };
-        Facts::gather(&self.cluster, &observed, &self.nodes, NOW.parse().unwrap())
+        let facts = Facts::gather(&self.cluster, &observed, &self.nodes, NOW.parse().unwrap());
+        facts.with_given(self.given.clone())
     }
 
     pub fn resolve(&self) -> Result<ResolvedCluster, Stalled> {
@@ -189,8 +192,15 @@ impl World {
         annotations[labels::FINGERPRINT] = json!(format!("print-of-{}-{serial}", id.name));
         annotations[labels::NOT_AFTER] = json!("2027-09-01T12:00:00Z");
         if let Issue::Leaf { issuer, .. } | Issue::Kubeconfig { issuer, .. } = issue {
-            let signer = &self.live[&ObjectId::new(kinds::SECRET, "tenant-7", &issuer.secret)];
-            let print = signer.annotation(labels::FINGERPRINT).unwrap();
+            let of_user = self.given.values().find(|given| given.secret == issuer.secret);
+            let print = match of_user {
+                Some(given) => given.found.as_ref().unwrap().fingerprint.clone(),
+                None => {
+                    let signer = &self.live[&ObjectId::new(kinds::SECRET, "tenant-7", &issuer.secret)];
+                    signer.annotation(labels::FINGERPRINT).unwrap().to_owned()
+                }
+            };
+            let print = print.as_str();
             assert!(
                 issuer
                     .fingerprint

@@ -58,6 +58,8 @@ fn world() -> World {
             pins: Pins::default(),
             stored_pins: None,
             services: Default::default(),
+            given: std::collections::BTreeMap::new(),
+            pins_secret: None,
             keys: [
                 (KeyPurpose::Ca, key("2040-01-01T00:00:00Z")),
                 (KeyPurpose::EtcdPeer, key("2030-12-24T00:00:00Z")),

@@ -28,7 +28,8 @@ fn rendered_objects_are_as_reviewed(
         "flags-manifests-and-mounts",
         "etcd-settings-and-defragmentation",
         "patches",
-        "network-policies"
+        "network-policies",
+        "certificates-of-the-user"
     )]
     case: &str,
 ) {
@@ -102,6 +103,7 @@ async fn dry_run(servers: &Servers, objects: Vec<Value>) -> Vec<Object> {
 #[case("etcd-settings-and-defragmentation")]
 #[case("patches")]
 #[case("network-policies")]
+#[case("certificates-of-the-user")]
 #[case("three-replicas-load-balancer-without-address")]
 #[case("five-replicas-cluster-ip-with-everything")]
 #[tokio::test]
@@ -194,7 +196,12 @@ pub fn resolved(text: &str) -> Result<ResolvedCluster, Stalled> {
         unreadable: Vec::new(),
     };
     let facts = Facts::gather(&cluster, &children, &nodes, NOW.parse().unwrap());
-    resolve(&cluster.spec, &facts, &operator)
+    let given = setting("given").map(|given| serde_json::from_value(given).unwrap());
+    resolve(
+        &cluster.spec,
+        &facts.with_given(given.unwrap_or_default()),
+        &operator,
+    )
 }
 
 fn rendered(text: &str) -> String {
