@@ -208,22 +208,19 @@ fn records(
         .collect();
     for record in removed {
         let target = &record.spec.target;
-        match places.get(&(target.namespace.as_str(), target.name.as_str())) {
-            Some(place) => {
-                let message = format!(
-                    "the cluster `{}/{}` is in the files, and a record says that it was removed",
-                    target.namespace, target.name
-                );
-                let finding =
-                    Finding::new(Code::RemovedAndWritten, message).primary(record.place, "this record");
-                let finding = match place {
-                    Some(place) => finding.secondary(*place, "this cluster"),
-                    None => finding,
-                };
-                findings.push(finding.hint("delete the record, or the cluster"));
-            }
-            None => {}
-        }
+        let Some(place) = places.get(&(target.namespace.as_str(), target.name.as_str())) else {
+            continue;
+        };
+        let message = format!(
+            "the cluster `{}/{}` is in the files, and a record says that it was removed",
+            target.namespace, target.name
+        );
+        let finding = Finding::new(Code::RemovedAndWritten, message).primary(record.place, "this record");
+        let finding = match place {
+            Some(place) => finding.secondary(*place, "this cluster"),
+            None => finding,
+        };
+        findings.push(finding.hint("delete the record, or the cluster"));
     }
     findings.extend(adopted.iter().map(|record| not_yet("Adopt", record.kind)));
 }

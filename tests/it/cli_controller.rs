@@ -196,7 +196,7 @@ async fn the_installed_account_has_the_rights_it_needs_and_uses_those_it_has() {
 
 /// Rights that this test does not come to use, and when they are.
 fn is_explained(right: &str) -> bool {
-    const WHEN: [(&str, &str); 10] = [
+    const WHEN: [(&str, &str); 11] = [
         (
             "an object of that name is there already",
             "get core/configmaps get core/services get core/persistentvolumeclaims",
@@ -226,6 +226,7 @@ fn is_explained(right: &str) -> bool {
             "network policies are there already, or are switched off",
             "get networking.k8s.io/networkpolicies delete networking.k8s.io/networkpolicies",
         ),
+        ("a member of etcd is replaced", "list core/pods delete core/pods"),
         (
             "a token is there",
             "patch k0smotron.io/k0smotronjointokens/status",

@@ -62,26 +62,25 @@ pub(super) fn problems(document: &Map<String, Value>) -> Vec<Problem> {
     let is_dual = at(document, &format!("{DUAL}/enabled")) == Some(&Value::Bool(true));
     let pod = network(document, POD, Some(POD_DEFAULT), &mut problems);
     let service = network(document, SERVICE, Some(SERVICE_DEFAULT), &mut problems);
-    if !is_dual {
-        if let (Some(pod), Some(service)) = (pod, service)
-            && pod.is_v6 != service.is_v6
-        {
-            let place = if at(document, SERVICE).is_some() {
-                SERVICE
-            } else {
-                POD
-            };
-            problems.push(Problem::new(
-                Weight::Mistake,
-                place,
-                format!(
-                    "leaves pods with {} and services with {} addresses",
-                    pod.family(),
-                    service.family()
-                ),
-                "write both networks of one family, or use `dualStack`",
-            ));
-        }
+    if !is_dual
+        && let (Some(pod), Some(service)) = (pod, service)
+        && pod.is_v6 != service.is_v6
+    {
+        let place = if at(document, SERVICE).is_some() {
+            SERVICE
+        } else {
+            POD
+        };
+        problems.push(Problem::new(
+            Weight::Mistake,
+            place,
+            format!(
+                "leaves pods with {} and services with {} addresses",
+                pod.family(),
+                service.family()
+            ),
+            "write both networks of one family, or use `dualStack`",
+        ));
     }
     sizes(document, pod, service, &mut problems);
     apart(document, [(POD, pod), (SERVICE, service)], &mut problems);

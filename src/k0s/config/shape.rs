@@ -115,7 +115,7 @@ impl Walk {
             (Shape::Mapping(_) | Shape::Words, other) => self.wrong_type(at, other, "a mapping", None),
             (Shape::List(_) | Shape::Texts, other) => self.wrong_type(at, other, "a list", None),
             (Shape::Text, other) => {
-                self.wrong_type(at, other, "text", quotes(other).filter(|_| !is_secret(at)))
+                self.wrong_type(at, other, "text", quotes(other).filter(|_| !is_secret(at)));
             }
             (Shape::Number, other) => {
                 let digits = other.as_str().filter(|text| text.parse::<i64>().is_ok());
