@@ -91,10 +91,13 @@ fn is_whole() -> bool {
     std::env::var_os("WALK").is_some_and(|value| value == "whole")
 }
 
+/// A cluster that is made once, or why it could not be.
+type Made = OnceCell<Result<Place, String>>;
+
 /// Clusters that were never changed, by what was written.
 #[derive(Default)]
 struct Fresh {
-    clusters: Mutex<BTreeMap<String, Arc<OnceCell<Result<Place, String>>>>>,
+    clusters: Mutex<BTreeMap<String, Arc<Made>>>,
 }
 
 #[derive(Clone)]
