@@ -258,68 +258,23 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn no_dangerous_flag_reads_the_environment() {
-        let command = CommandLine::command();
-        for verb in command.get_subcommands() {
-            for argument in verb.get_arguments() {
-                let Some(long) = argument.get_long() else { continue };
-                let is_dangerous = [
-                    "auto-approve",
-                    "prune",
-                    "first-apply",
-                    "force-conflicts",
-                    "skip-stale",
-                ]
-                .contains(&long)
-                    || long.starts_with("override-")
-                    || long.starts_with("allow-");
-                assert!(
-                    !is_dangerous || argument.get_env().is_none(),
-                    "--{long} of `{}` can be left over in an environment",
-                    verb.get_name()
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn help_has_no_full_stops_and_fits_the_imperative() {
-        for verb in CommandLine::command().get_subcommands() {
-            for argument in verb.get_arguments() {
-                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-                assert!(
-                    !help.is_empty() || argument.is_hide_set(),
-                    "{:?} has no help",
-                    argument.get_id()
-                );
-                assert!(!help.ends_with('.'), "{help}");
-            }
-        }
-    }
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert!(duration("30").is_err() && duration("0s").is_err());
-    }
-}
-
 /// What those who write clusters may ask of the hub.
 #[derive(Debug, Clone, Args)]
 pub struct HubProtection {
     /// Allow clusters to use directories of nodes: `hostPath` in persistence, mounts and manifests
-    #[arg(long, env = "K0SMOTRON_FLEET_ALLOW_HOST_PATH", value_parser = FalseyValueParser::new(), help_heading = "Protection of the hub")]
+    // No environment variable, as no flag that allows has one: the Deployment passes its setting as the value.
+    #[arg(
+        long,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        hide_possible_values = true,
+        value_name = "true|false",
+        help_heading = "Protection of the hub"
+    )]
     pub allow_host_path: bool,
     /// Allow only images below this name, for example `quay.io/k0sproject` (can be repeated) [default: all]
     #[arg(
@@ -379,5 +334,62 @@ fn account_name(text: &str) -> Result<String, String> {
         Ok(text.trim().to_owned())
     } else {
         Err("write the name of a ServiceAccount".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn no_dangerous_flag_reads_the_environment() {
+        let command = CommandLine::command();
+        for verb in command.get_subcommands() {
+            for argument in verb.get_arguments() {
+                let Some(long) = argument.get_long() else { continue };
+                let is_dangerous = [
+                    "auto-approve",
+                    "prune",
+                    "first-apply",
+                    "force-conflicts",
+                    "skip-stale",
+                ]
+                .contains(&long)
+                    || long.starts_with("override-")
+                    || long.starts_with("allow-");
+                assert!(
+                    !is_dangerous || argument.get_env().is_none(),
+                    "--{long} of `{}` can be left over in an environment",
+                    verb.get_name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn help_has_no_full_stops_and_fits_the_imperative() {
+        for verb in CommandLine::command().get_subcommands() {
+            for argument in verb.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(
+                    !help.is_empty() || argument.is_hide_set(),
+                    "{:?} has no help",
+                    argument.get_id()
+                );
+                assert!(!help.ends_with('.'), "{help}");
+            }
+        }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("30").is_err() && duration("0s").is_err());
     }
 }
