@@ -44,6 +44,10 @@ pub const NOT_AFTER: &str = "k0smotron.io/not-after";
 pub const ISSUER: &str = "k0smotron.io/issuer";
 /// Digest of subject, SANs and usage that the certificate in a Secret was made for.
 pub const CONTENT_DIGEST: &str = "k0smotron.io/content-digest";
+/// On a configuration that was filled with a value of another Secret: which version of it.
+pub const SOURCE_VERSION: &str = "k0smotron.io/source-version";
+/// Salted digest of that value: another one when the value is another.
+pub const SOURCE_DIGEST: &str = "k0smotron.io/source-digest";
 /// Renderer revision an object was made with.
 pub const RENDERER_REVISION: &str = "k0smotron.io/renderer-revision";
 /// Pod template annotation: digest of the configuration that k0s reads only at start.

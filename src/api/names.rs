@@ -37,6 +37,11 @@ pub fn defrag_job(cluster: &str) -> String {
     shorten(format!("kmc-{cluster}-defrag"))
 }
 
+/// Name of the headless Service by which the NATS servers of a control plane find each other.
+pub fn nats(cluster: &str) -> String {
+    shorten(format!("kmc-{cluster}-nats"))
+}
+
 /// Name of the configuration object: k0s.yaml, etcd member files, telemetry and endpoint manifests.
 pub fn config(cluster: &str) -> String {
     shorten(format!("kmc-{cluster}-config"))
@@ -48,9 +53,17 @@ pub fn kubeconfig(cluster: &str) -> String {
 }
 
 /// Name of the Secret of one key or certificate (`ca`, `etcd-peer`, ...). Never shortened.
+///
+/// That of the NATS token alone is called like an object of the operator, as other tools know it.
 pub fn key(cluster: &str, purpose: &str) -> String {
+    if purpose == NATS_TOKEN {
+        return format!("kmc-{cluster}-{purpose}");
+    }
     format!("{cluster}-{purpose}")
 }
+
+/// Suffix of the Secret with the token of NATS.
+pub const NATS_TOKEN: &str = "nats-token";
 
 /// Name of the Secret that holds the pins of a cluster whose CA is the user's own.
 pub fn pins(cluster: &str) -> String {
@@ -86,7 +99,12 @@ pub fn claimed(cluster: &str, spec: &ClusterSpec) -> Vec<(&'static str, String)>
             claimed.extend(kinds.map(|kind| (kind, etcd(cluster))));
             claimed.push(("CronJob", defrag_job(cluster)));
         }
-        StorageType::Kine | StorageType::Nats => {}
+        StorageType::Kine => claimed.push(("Secret", config(cluster))),
+        StorageType::Nats => claimed.extend([
+            ("Secret", config(cluster)),
+            ("Secret", key(cluster, NATS_TOKEN)),
+            ("Service", nats(cluster)),
+        ]),
     }
     let secrets = [
         "ca",

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cluster_parts::{KeyAlgorithm, ServiceType};
+use super::cluster_parts::{KeyAlgorithm, ServiceType, StorageType};
 
 /// Decisions that are taken once and then kept.
 ///
@@ -16,6 +16,9 @@ pub struct Pins {
     /// The version that is wanted or runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Kind of storage; unset means etcd where etcd has members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_type: Option<StorageType>,
     /// Image of etcd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etcd_image: Option<String>,

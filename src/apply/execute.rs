@@ -20,6 +20,9 @@ pub(super) fn needs(action: &Action) -> impl Iterator<Item = ObjectId> {
         Operation::Issue { issue, .. } | Operation::Reissue { issue, .. } => issuer(issue),
         Operation::Create { .. }
         | Operation::Apply { .. }
+        | Operation::Fill { .. }
+        | Operation::Grow { .. }
+        | Operation::Recreate { .. }
         | Operation::PatchMetadata { .. }
         | Operation::Delete { .. }
         | Operation::ChangeMembers { .. }
@@ -32,7 +35,7 @@ pub(super) fn needs(action: &Action) -> impl Iterator<Item = ObjectId> {
 fn issuer(issue: &Issue) -> Option<&Issuer> {
     match issue {
         Issue::Leaf { issuer, .. } | Issue::Kubeconfig { issuer, .. } => Some(issuer),
-        Issue::Authority { .. } | Issue::KeyPair { .. } => None,
+        Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => None,
     }
 }
 
@@ -82,6 +85,15 @@ impl Run<'_> {
                     .apply(&secret, Some(&made.data), uid, manager, Conflicts::Force);
                 done(apply.await.map(Some))
             }
+            Operation::Fill { secret, fill, uid } => self.fill(id, secret, fill, uid.as_deref()).await,
+            Operation::Grow { uid, size } => {
+                done(self.client.grow_claim(id, uid, size, manager).await.map(Some))
+            }
+            Operation::Recreate {
+                body,
+                uid,
+                resource_version,
+            } => self.recreate(id, body, uid, resource_version).await,
             Operation::PatchMetadata {
                 uid,
                 resource_version,
@@ -119,7 +131,12 @@ impl Run<'_> {
     }
 
     /// Creates; when an object of that name is there, says whose it is.
-    async fn create(&self, id: &ObjectId, body: &Object, data: Option<&SecretData>) -> ActionResult {
+    pub(super) async fn create(
+        &self,
+        id: &ObjectId,
+        body: &Object,
+        data: Option<&SecretData>,
+    ) -> ActionResult {
         match self.client.create_only(body, data, self.options.manager).await {
             Ok(Created::New(live)) => ActionResult::Done { live: Some(live) },
             Ok(Created::Exists) => match self.client.get(id).await {
@@ -208,7 +225,7 @@ fn changed(result: Changed) -> ActionResult {
     }
 }
 
-fn done(result: Result<Option<Object>, ClientError>) -> ActionResult {
+pub(super) fn done(result: Result<Option<Object>, ClientError>) -> ActionResult {
     match result {
         Ok(live) => ActionResult::Done { live },
         Err(error) => failed(&error),

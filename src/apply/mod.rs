@@ -7,9 +7,11 @@
 //! only between their making and their request.
 
 mod execute;
+mod filling;
 mod foreign;
 mod given;
 mod keyring;
+mod recreating;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

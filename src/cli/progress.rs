@@ -10,7 +10,7 @@ use super::show::outcome;
 use super::ui::{Ui, Verbosity};
 use crate::apply::{Ending, Progress};
 use crate::object::ObjectId;
-use crate::plan::{Operation, Plan};
+use crate::plan::{Operation, Plan, Verb};
 
 /// Shows events until the sender is gone.
 pub async fn show(mut events: UnboundedReceiver<Progress>, plan: &Plan, ui: &mut Ui) {
@@ -61,13 +61,9 @@ fn bar(length: usize) -> ProgressBar {
 
 /// The word for an operation that was done.
 pub fn done_word(operation: &Operation) -> &'static str {
-    match operation {
-        Operation::Create { .. } | Operation::Issue { .. } => "created",
-        Operation::Apply { .. }
-        | Operation::Reissue { .. }
-        | Operation::PatchMetadata { .. }
-        | Operation::ChangeMembers { .. }
-        | Operation::ReplacePod { .. } => "changed",
-        Operation::Delete { .. } => "deleted",
+    match operation.verb() {
+        Verb::Create => "created",
+        Verb::Change => "changed",
+        Verb::Delete => "deleted",
     }
 }

@@ -55,6 +55,8 @@ pub struct ListQuery {
     /// Empty: all namespaces.
     pub namespace: String,
     pub labels: Option<String>,
+    /// Only the object of this name.
+    pub name: Option<String>,
     pub parts: Parts,
 }
 
@@ -65,6 +67,7 @@ impl ListQuery {
             kind,
             namespace: namespace.into(),
             labels: None,
+            name: None,
             parts: Parts::Whole,
         }
     }
@@ -76,12 +79,23 @@ impl ListQuery {
     }
 
     #[must_use]
+    pub fn with_name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// The field selector, if one is needed.
+    pub(super) fn fields(&self) -> Option<String> {
+        self.name.as_ref().map(|name| format!("metadata.name={name}"))
+    }
+
+    #[must_use]
     pub fn metadata_only(mut self) -> Self {
         self.parts = Parts::Metadata;
         self
     }
 
-    pub(super) fn name(&self, verb: Verb) -> RequestName {
+    pub(super) fn request(&self, verb: Verb) -> RequestName {
         RequestName::collection(verb, self.kind, &self.namespace)
     }
 }
@@ -164,7 +178,7 @@ impl Client {
             let answer = self.page(query, &next).await.map_err(|error| match received {
                 0 => error,
                 _ => ClientError::ListBrokeOff {
-                    request: query.name(Verb::List).into(),
+                    request: query.request(Verb::List).into(),
                     received,
                     source: Box::new(error),
                 },
@@ -192,8 +206,12 @@ impl Client {
 
     /// Reads one page; `next` is empty for the first.
     pub(super) async fn page(&self, query: &ListQuery, next: &str) -> Result<Page, ClientError> {
-        let name = query.name(Verb::List);
+        let name = query.request(Verb::List);
+        let fields = query.fields();
         let mut parameters = vec![("limit", PAGE)];
+        if let Some(fields) = &fields {
+            parameters.push(("fieldSelector", fields.as_str()));
+        }
         if let Some(labels) = &query.labels {
             parameters.push(("labelSelector", labels.as_str()));
         }

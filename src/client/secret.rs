@@ -27,6 +27,18 @@ pub struct SecretBody {
     pub data: SecretData,
 }
 
+impl SecretBody {
+    /// Returns what tells this version of this very Secret from any other: uid and resource version.
+    pub fn version(&self) -> String {
+        let metadata = &self.metadata;
+        format!(
+            "{}/{}",
+            metadata.uid().unwrap_or_default(),
+            metadata.resource_version().unwrap_or_default()
+        )
+    }
+}
+
 impl SecretData {
     pub fn new() -> Self {
         Self::default()
@@ -85,7 +97,8 @@ struct Wire {
 impl Client {
     /// Reads one Secret with its data; `None` when it is not there.
     ///
-    /// *Effects*: one GET by name. The only way to Secret bytes: call it to sign, for nothing else.
+    /// *Effects*: one GET by name. The only way to Secret bytes: call it to sign, and for a value that a user's Secret
+    /// is named for, and for nothing else.
     pub async fn get_secret(&self, namespace: &str, name: &str) -> Result<Option<SecretBody>, ClientError> {
         let id = ObjectId::new(kinds::SECRET, namespace, name);
         let request = RequestName::of(Verb::Get, &id);

@@ -153,7 +153,7 @@ impl Watch {
                     self.state = State::Open { version };
                 }
                 Ok(Some(Err(error))) => {
-                    let error = self.client.no_answer(&self.query.name(Verb::Watch), error);
+                    let error = self.client.no_answer(&self.query.request(Verb::Watch), error);
                     return Err(self.resume_unless_gone(version, error));
                 }
             },
@@ -199,13 +199,17 @@ impl Watch {
     }
 
     async fn open(client: &Client, watched: &ListQuery, version: &str) -> Result<Lines, ClientError> {
-        let name = watched.name(Verb::Watch);
+        let name = watched.request(Verb::Watch);
         let mut query = vec![
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),
             ("timeoutSeconds", WATCH_SECONDS),
             ("resourceVersion", version),
         ];
+        let fields = watched.fields();
+        if let Some(fields) = &fields {
+            query.push(("fieldSelector", fields.as_str()));
+        }
         if let Some(labels) = &watched.labels {
             query.push(("labelSelector", labels.as_str()));
         }
@@ -234,7 +238,7 @@ impl Watch {
 
     /// Queues the events of all whole lines; returns the version of the last.
     fn read_lines(&mut self, mut version: String) -> Result<String, (String, ClientError)> {
-        let name = self.query.name(Verb::Watch);
+        let name = self.query.request(Verb::Watch);
         let Some(end) = self.rest.iter().rposition(|&byte| byte == b'\n') else {
             return Ok(version);
         };

@@ -162,6 +162,32 @@ impl Client {
         read_object(&request, &answer.body)
     }
 
+    /// Asks for more room in the very claim with this uid.
+    ///
+    /// *Effects*: one PATCH.
+    pub async fn grow_claim(
+        &self,
+        id: &ObjectId,
+        uid: &str,
+        size: &str,
+        manager: &str,
+    ) -> Result<Object, ClientError> {
+        let body = json!({
+            "metadata": { "uid": uid },
+            "spec": { "resources": { "requests": { "storage": size } } },
+        });
+        let request = RequestName::of(Verb::Patch, id);
+        let call = Call {
+            name: request.clone(),
+            method: Method::PATCH,
+            query: vec![("fieldManager", manager)],
+            accept: Parts::Whole.accept(id.kind),
+            body: Some((MERGE, body.to_string().into())),
+        };
+        let answer = self.call(call).await?;
+        read_object(&request, &answer.body)
+    }
+
     /// Deletes the very object that was looked at. That it is gone already is a success.
     ///
     /// *Errors*: a conflict when an object of that name is there that is another one or another version.

@@ -125,6 +125,9 @@ fn body(operation: &Operation) -> Option<(&crate::object::Object, Option<&str>)>
         Operation::Apply { body, uid } => Some((body, Some(uid))),
         Operation::Issue { .. }
         | Operation::Reissue { .. }
+        | Operation::Fill { .. }
+        | Operation::Grow { .. }
+        | Operation::Recreate { .. }
         | Operation::PatchMetadata { .. }
         | Operation::ChangeMembers { .. }
         | Operation::ReplacePod { .. }

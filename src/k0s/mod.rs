@@ -9,7 +9,8 @@ mod image;
 mod version;
 
 pub use config::{
-    Forced, Problem, ProblemKind, Weight, configuration, has_node_local_load_balancing, problems,
+    Forced, ForcedStorage, Problem, ProblemKind, Weight, configuration, has_node_local_load_balancing,
+    problems,
 };
 pub use image::{DEFAULT_IMAGE, reference, with_repository};
 pub use version::{DEFAULT_VERSION, Refusal, Version, choose};

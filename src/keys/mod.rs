@@ -7,6 +7,7 @@
 //! type that holds a private key can be printed, and private keys are overwritten when dropped.
 
 mod certificate;
+mod fill;
 mod given;
 mod kubeconfig;
 
@@ -20,12 +21,15 @@ use crate::client::SecretData;
 use crate::object::hex;
 use crate::pki::Issue;
 
+pub use fill::{FillError, Filled, Unusable, fill, unusable};
 pub use given::inspect;
 
 /// Secret key of a certificate, or of the public half of a bare key pair.
 pub const CERTIFICATE: &str = "tls.crt";
 /// Secret key of a private key.
 pub const PRIVATE_KEY: &str = "tls.key";
+/// Secret key of a token.
+pub const TOKEN: &str = "token";
 /// Secret key of a kubeconfig.
 pub const KUBECONFIG: &str = "value";
 
@@ -141,6 +145,19 @@ pub fn make(issue: &Issue, issuer: Option<&Authority>, now: Timestamp) -> Result
             Ok(Made {
                 data,
                 fingerprint: fingerprint(&key.subject_public_key_info()),
+                not_after: None,
+                issuer: None,
+                authority: None,
+            })
+        }
+        Issue::Token => {
+            let token = fill::random_text()?;
+            let print = fingerprint(token.as_bytes());
+            let mut data = SecretData::new();
+            data.insert(TOKEN, Zeroizing::new(token.as_bytes().to_vec()));
+            Ok(Made {
+                data,
+                fingerprint: print,
                 not_after: None,
                 issuer: None,
                 authority: None,

@@ -95,6 +95,7 @@ pub mod kinds {
         POD_DISRUPTION_BUDGET = "policy" "v1" "PodDisruptionBudget" "poddisruptionbudgets" true;
         CRON_JOB = "batch" "v1" "CronJob" "cronjobs" true;
         NETWORK_POLICY = "networking.k8s.io" "v1" "NetworkPolicy" "networkpolicies" true;
+        STORAGE_CLASS = "storage.k8s.io" "v1" "StorageClass" "storageclasses" false;
         LEASE = "coordination.k8s.io" "v1" "Lease" "leases" true;
         CUSTOM_RESOURCE_DEFINITION =
             "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions" false;

@@ -3,10 +3,11 @@
 //! A scope -> paged lists -> [`Observed`].
 //!
 //! **Invariants:** what could not be read is named in [`Observed::unreadable`], never missing in silence. Of Secrets
-//! only metadata is asked for. Nothing is written.
+//! only metadata is asked for, but of the one that a user names for a value. Nothing is written.
 
 mod nodes;
 mod snapshot;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ use crate::plan::FailureKind;
 
 pub use nodes::Nodes;
 pub use snapshot::{Snapshot, SnapshotError, SnapshotGap, SnapshotHub, SnapshotOf, snapshot};
+pub use source::data_source;
 
 /// Kinds whose objects belong to a cluster.
 pub const CHILDREN: [Kind; 8] = [

@@ -6,6 +6,7 @@
 //! watch has had a whole list. No worker ever sleeps: what must be looked at again is asked for again. Nothing
 //! destructive is decided from an absence in the store.
 
+mod classes;
 mod events;
 mod leaving;
 mod looking;
@@ -15,6 +16,7 @@ mod pass;
 mod release;
 mod reporting;
 mod rivals;
+mod sources;
 mod tokens;
 mod watching;
 mod writing;
@@ -39,9 +41,11 @@ use crate::observe::{CHILDREN, Nodes};
 use crate::pki::{Given, KeyPurpose};
 use crate::queue::{Next, Queue};
 use crate::render::Settings;
+use classes::Classes;
 use looking::Look;
 use metrics::PassLabels;
 use pass::{PassError, Passed};
+use sources::Sources;
 
 pub use metrics::{Ended, Metrics};
 
@@ -70,6 +74,9 @@ pub struct Operator {
     looks: Mutex<BTreeMap<ObjectId, Look>>,
     /// Etcds whose members could not be reached, and when that was found.
     unreachable: Mutex<BTreeMap<ObjectId, (std::time::Instant, Asked)>>,
+    /// Secrets of users that clusters take a value from.
+    sources: Sources,
+    classes: Classes,
     /// Generations whose first status waits for a moment.
     deferred: Mutex<BTreeMap<ObjectId, i64>>,
     /// What the last look at the Secrets that users give told.
@@ -95,6 +102,8 @@ impl Operator {
             dialer: Dialer::new(&options.client, options.reach),
             looks: Mutex::default(),
             unreachable: Mutex::default(),
+            sources: Sources::default(),
+            classes: Classes::default(),
             deferred: Mutex::default(),
             given: Mutex::default(),
             options,

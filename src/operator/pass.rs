@@ -8,7 +8,7 @@ use super::{CHILDREN, Operator};
 use crate::api::{ClusterStatus, K0smotronCluster};
 use crate::apply;
 use crate::client::ClientError;
-use crate::object::{Object, ObjectId, Observed, kinds};
+use crate::object::{Object, ObjectId, Observed};
 use crate::plan::{self, ApprovedPlan, Outcome, Owner, Plan, Wave};
 use crate::queue::Next;
 use crate::render::{self, Facts, ResolvedCluster, Stalled};
@@ -86,9 +86,11 @@ impl Operator {
     /// Plans and applies until no apply brings a new fact. Sends nothing when nothing differs.
     async fn converge(&self, key: &ObjectId, cluster: K0smotronCluster) -> Pass {
         let mut outcome = Outcome::default();
+        self.look_at_source(key, &cluster.spec).await;
+        let mut has_asked = false;
         for round in 1.. {
             let observed = self.observed(key);
-            let mut facts = self.facts(&cluster, &observed);
+            let mut facts = self.facts(key, &cluster, &observed);
             let mut resolved = render::resolve(&cluster.spec, &facts, &self.options.settings);
             if let Ok(known) = &resolved
                 && let Some(place) = &known.etcd.membership.question
@@ -100,6 +102,11 @@ impl Operator {
                 Ok(resolved) => resolved,
                 Err(stalled) => return Pass::without_plan(cluster, stalled),
             };
+            if !resolved.growth.ask.is_empty() && !has_asked {
+                self.look_at_classes(&resolved.growth.ask).await;
+                has_asked = true;
+                continue;
+            }
             let answers = render::objects(&resolved);
             let mut plan = plan::children(&answers, &observed, &Owner::of(&facts));
             plan::members(&mut plan, &resolved);
@@ -124,11 +131,14 @@ impl Operator {
         self.store().objects.children_of(key, &CHILDREN)
     }
 
-    pub(super) fn facts(&self, cluster: &K0smotronCluster, observed: &Observed) -> Facts {
+    pub(super) fn facts(&self, key: &ObjectId, cluster: &K0smotronCluster, observed: &Observed) -> Facts {
         let addresses = self.store().nodes.addresses();
-        let facts = Facts::gather(cluster, observed, &addresses, Timestamp::now());
-        let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, &facts.namespace, &facts.name);
-        let given = self.given().get(&id).cloned();
+        let facts = Facts {
+            data_source: self.source(key),
+            storage_classes: self.classes(),
+            ..Facts::gather(cluster, observed, &addresses, Timestamp::now())
+        };
+        let given = self.given().get(key).cloned();
         facts.with_given(given.unwrap_or_default())
     }
 
@@ -147,6 +157,7 @@ impl Operator {
     fn forget(&self, key: &ObjectId) -> Passed {
         self.forget_look(key);
         self.given().remove(key);
+        self.forget_source(key);
         Passed {
             next: Next::Forget,
             ended: Ended::Unchanged,

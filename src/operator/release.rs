@@ -143,14 +143,16 @@ fn authority<'a>(key: &ObjectId, uid: &str, found: &'a Observed) -> Option<&'a O
     })
 }
 
-/// Says whether a claim holds data of this cluster: one of its members', and not left behind under another CA.
+/// Says whether a claim holds data of this cluster: one of its pods', and not left behind under another CA.
 ///
 /// The StatefulSet controller makes the claims, with labels that never change, so the uid is not among them.
 fn is_volume_of(key: &ObjectId, id: &ObjectId, claim: &Object, ca_fingerprint: Option<&str>) -> bool {
-    let members = format!("-{}-", names::etcd(&key.name));
+    let sets = [names::etcd(&key.name), names::control_plane(&key.name)];
     let is_member = |name: &str| {
-        let ordinal = name.rsplit_once(&members).map(|(_, ordinal)| ordinal);
-        ordinal.is_some_and(|ordinal| ordinal.parse::<u16>().is_ok())
+        sets.iter().any(|set| {
+            let ordinal = name.rsplit_once(&format!("-{set}-")).map(|(_, ordinal)| ordinal);
+            ordinal.is_some_and(|ordinal| ordinal.parse::<u16>().is_ok())
+        })
     };
     let left_under = claim.annotation(labels::FINGERPRINT);
     id.kind == kinds::PERSISTENT_VOLUME_CLAIM

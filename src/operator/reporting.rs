@@ -6,19 +6,19 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::Operator;
+use super::classes::ASKED_AGAIN;
 use super::events;
 use super::looking::{Look, Subject};
 use super::members;
 use super::metrics::Ended;
 use super::pass::{Pass, PassError, Passed};
-use crate::api::cluster_parts::StorageType;
 use crate::api::names;
 use crate::hosted::{self, Plane};
 use crate::object::{Object, ObjectId};
 use crate::pki::KeyPurpose;
 use crate::plan::{ActionResult, HeldReason, Outcome, Plan};
 use crate::queue::Next;
-use crate::render::{Facts, GIVEN_UNUSABLE, ResolvedCluster};
+use crate::render::{Facts, GIVEN_UNUSABLE, ResolvedCluster, SourceFacts};
 use crate::status::{self, Availability, Input, Wanted};
 
 /// An object that is not ours carries no label of ours, so nobody tells when it goes.
@@ -38,7 +38,7 @@ impl Operator {
         object: &Object,
         pass: Pass,
     ) -> Result<Passed, PassError> {
-        let facts = self.facts(&pass.cluster, &self.observed(key));
+        let facts = self.facts(key, &pass.cluster, &self.observed(key));
         let (availability, good_for) = self.look(key, &facts, &pass).await;
         let previous = pass.cluster.status.as_ref();
         let input = Input {
@@ -148,7 +148,7 @@ fn wanted(resolved: &ResolvedCluster) -> Wanted {
         replicas: resolved.replicas,
         etcd_members: members::expected(resolved),
         etcd_step: members::in_words(resolved),
-        storage: StorageType::Etcd,
+        storage: resolved.storage.storage_type(),
         service: resolved.service_type,
         endpoint: resolved.endpoint.clone(),
         pins: resolved.pins.clone(),
@@ -170,13 +170,16 @@ fn service_of(resolved: &ResolvedCluster) -> Option<(&str, i32)> {
 }
 
 fn passed(pass: &Pass, facts: &Facts, good_for: Option<Duration>, is_changed: bool) -> Passed {
-    if is_to_be_tried_again(&pass.plan, &pass.outcome) {
+    let is_unread = matches!(facts.data_source, Some(SourceFacts::Unreadable { .. }));
+    if is_unread || is_to_be_tried_again(&pass.plan, &pass.outcome) {
         return Passed {
             next: Next::Retry,
             ended: Ended::Failed,
         };
     }
     let foreign = is_foreign(&pass.plan, &pass.outcome).then_some(FOREIGN);
+    let asks = |resolved: &ResolvedCluster| resolved.growth.is_held();
+    let growth = pass.resolved.as_ref().is_ok_and(asks).then_some(ASKED_AGAIN);
     let renewal = pass.resolved.as_ref().ok().and_then(|_| until_renewal(facts));
     // A Secret of the user's carries no label of ours either.
     let given = pass
@@ -186,7 +189,7 @@ fn passed(pass: &Pass, facts: &Facts, good_for: Option<Duration>, is_changed: bo
         .filter(|stalled| stalled.reason == GIVEN_UNUSABLE);
     let given = given.map(|_| FOREIGN);
     let members = pass.resolved.as_ref().ok().and_then(members::look_again);
-    let next = [good_for, foreign, given, renewal, members]
+    let next = [good_for, foreign, given, growth, renewal, members]
         .into_iter()
         .flatten()
         .min();

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::KindLabels;
-use super::{CHILDREN, Operator, is_root};
+use super::{CHILDREN, Operator, is_root, sources};
 use crate::api::labels;
 use crate::client::{ClientError, ListQuery, WatchEvent, chain};
 use crate::object::{Kind, News, Object, ObjectId, kinds};
@@ -77,7 +77,7 @@ pub async fn run(operator: Arc<Operator>, stop: CancellationToken) {
         .enumerate()
         .map(|(index, query)| follow(&operator, query, &gate, index));
     tokio::select! {
-        _ = future::join_all(watches) => {}
+        _ = future::join(future::join_all(watches), sources::follow_all(&operator)) => {}
         () = stop.cancelled() => {}
     }
 }

@@ -131,7 +131,7 @@ fn reason_to_renew(
     }
     let issuer = match wanted.issue.as_ref().ok()? {
         Issue::Leaf { issuer, .. } | Issue::Kubeconfig { issuer, .. } => issuer,
-        Issue::Authority { .. } | Issue::KeyPair { .. } => return None,
+        Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => return None,
     };
     if found.issuer != issuer.fingerprint {
         return Some("another CA signed it");

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::cluster_parts::{CertificateType, KeyAlgorithm};
+use crate::api::cluster_parts::{CertificateType, KeyAlgorithm, StorageType};
+use crate::api::names;
 
 /// The keys and certificates of one control plane, by the suffix of their Secret's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,12 +20,14 @@ pub enum KeyPurpose {
     ApiserverEtcdClient,
     EtcdServer,
     EtcdPeer,
+    /// What the NATS servers of a control plane show each other.
+    NatsToken,
     /// The admin's kubeconfig: a client certificate and where to use it.
     Kubeconfig,
 }
 
 impl KeyPurpose {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ca,
         Self::Proxy,
         Self::Sa,
@@ -32,6 +35,7 @@ impl KeyPurpose {
         Self::ApiserverEtcdClient,
         Self::EtcdServer,
         Self::EtcdPeer,
+        Self::NatsToken,
         Self::Kubeconfig,
     ];
 
@@ -58,7 +62,19 @@ impl KeyPurpose {
             Self::ApiserverEtcdClient => "apiserver-etcd-client",
             Self::EtcdServer => "etcd-server",
             Self::EtcdPeer => "etcd-peer",
+            Self::NatsToken => names::NATS_TOKEN,
             Self::Kubeconfig => "kubeconfig",
+        }
+    }
+
+    /// Says whether a control plane with this storage has the key.
+    pub fn is_needed_with(self, storage: StorageType) -> bool {
+        match self {
+            Self::Ca | Self::Proxy | Self::Sa | Self::Kubeconfig => true,
+            Self::Etcd | Self::ApiserverEtcdClient | Self::EtcdServer | Self::EtcdPeer => {
+                storage == StorageType::Etcd
+            }
+            Self::NatsToken => storage == StorageType::Nats,
         }
     }
 
@@ -67,7 +83,7 @@ impl KeyPurpose {
     /// The others are signed by one of these and can be made again at any time.
     pub fn is_root(self) -> bool {
         match self {
-            Self::Ca | Self::Proxy | Self::Sa | Self::Etcd => true,
+            Self::Ca | Self::Proxy | Self::Sa | Self::Etcd | Self::NatsToken => true,
             Self::ApiserverEtcdClient | Self::EtcdServer | Self::EtcdPeer | Self::Kubeconfig => false,
         }
     }
@@ -87,6 +103,8 @@ pub enum Issue {
     },
     /// A bare key pair: `tls.crt` holds the PKIX public key, `tls.key` the PKCS#8 private key.
     KeyPair { algorithm: KeyAlgorithm },
+    /// A random text: Secret key `token`, 64 hex digits.
+    Token,
     /// A certificate signed by a CA of the same control plane: `tls.crt`, `tls.key`.
     Leaf {
         issuer: Issuer,

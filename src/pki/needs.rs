@@ -27,6 +27,7 @@ pub fn root(purpose: KeyPurpose, algorithm: KeyAlgorithm) -> Option<Issue> {
         KeyPurpose::Proxy => Some(authority("kubernetes-front-proxy-ca")),
         KeyPurpose::Etcd => Some(authority("etcd-ca")),
         KeyPurpose::Sa => Some(Issue::KeyPair { algorithm }),
+        KeyPurpose::NatsToken => Some(Issue::Token),
         KeyPurpose::ApiserverEtcdClient
         | KeyPurpose::EtcdServer
         | KeyPurpose::EtcdPeer
@@ -37,7 +38,9 @@ pub fn root(purpose: KeyPurpose, algorithm: KeyAlgorithm) -> Option<Issue> {
 /// Says which CA signs a certificate; `None` for the keys that depend on no other.
 pub fn issuer(purpose: KeyPurpose) -> Option<KeyPurpose> {
     match purpose {
-        KeyPurpose::Ca | KeyPurpose::Proxy | KeyPurpose::Sa | KeyPurpose::Etcd => None,
+        KeyPurpose::Ca | KeyPurpose::Proxy | KeyPurpose::Sa | KeyPurpose::Etcd | KeyPurpose::NatsToken => {
+            None
+        }
         KeyPurpose::ApiserverEtcdClient | KeyPurpose::EtcdServer | KeyPurpose::EtcdPeer => {
             Some(KeyPurpose::Etcd)
         }
@@ -68,6 +71,7 @@ impl EtcdCertificates<'_> {
             | KeyPurpose::Proxy
             | KeyPurpose::Sa
             | KeyPurpose::Etcd
+            | KeyPurpose::NatsToken
             | KeyPurpose::Kubeconfig => {
                 return None;
             }
@@ -118,6 +122,7 @@ pub fn content_digest(issue: &Issue, extra: &Value) -> String {
             lifetime_seconds: _,
         } => json!(["authority", common_name, algorithm]),
         Issue::KeyPair { algorithm } => json!(["pair", algorithm]),
+        Issue::Token => json!(["token"]),
         Issue::Leaf {
             issuer: _,
             common_name,

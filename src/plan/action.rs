@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::etcd::{Change, Place};
 use crate::object::{Object, ObjectId};
 use crate::pki::{Issue, KeyPurpose};
+use crate::render::Fill;
 
 /// What will be done, what will not and why, and how much needs nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -69,6 +70,22 @@ pub enum Operation {
         secret: Object,
         issue: Issue,
     },
+    /// Fills a Secret of ours with a value of another one, which is read where it is written. `uid`: the very object
+    /// that exists; `None` creates.
+    Fill {
+        secret: Object,
+        fill: Fill,
+        uid: Option<String>,
+    },
+    /// Asks for more room in the very claim with this uid.
+    Grow { uid: String, size: String },
+    /// Deletes the very StatefulSet with this uid, without its pods, and creates it again, which takes them back: a
+    /// claim template cannot be changed in another way.
+    Recreate {
+        body: Object,
+        uid: String,
+        resource_version: String,
+    },
     /// JSON merge patch of `metadata` only (pins, labels, finalizers, owner references) with preconditions.
     PatchMetadata {
         uid: String,
@@ -85,6 +102,31 @@ pub enum Operation {
     ChangeMembers { etcd: Place, change: Change },
     /// Deletes the very pod that was looked at, whatever has become of its status; its set makes it anew.
     ReplacePod { uid: String },
+}
+
+/// What an operation does, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Create,
+    Change,
+    Delete,
+}
+
+impl Operation {
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Create { .. } | Self::Issue { .. } | Self::Fill { uid: None, .. } => Verb::Create,
+            Self::Apply { .. }
+            | Self::Reissue { .. }
+            | Self::Fill { uid: Some(_), .. }
+            | Self::Grow { .. }
+            | Self::Recreate { .. }
+            | Self::PatchMetadata { .. }
+            | Self::ChangeMembers { .. }
+            | Self::ReplacePod { .. } => Verb::Change,
+            Self::Delete { .. } => Verb::Delete,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -227,16 +269,10 @@ impl Plan {
             ..Counts::default()
         };
         for action in self.actions() {
-            match action.operation {
-                Operation::Create { .. } | Operation::Issue { .. } => counts.create += 1,
-                Operation::Apply { .. }
-                | Operation::Reissue { .. }
-                | Operation::PatchMetadata { .. }
-                | Operation::ChangeMembers { .. }
-                | Operation::ReplacePod { .. } => {
-                    counts.change += 1;
-                }
-                Operation::Delete { .. } => counts.delete += 1,
+            match action.operation.verb() {
+                Verb::Create => counts.create += 1,
+                Verb::Change => counts.change += 1,
+                Verb::Delete => counts.delete += 1,
             }
         }
         counts

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::aliases;
+use super::claims;
 use super::impact::{self, Consequence};
 use super::metadata;
 use super::ownership::{self, Ownership};
@@ -14,7 +15,7 @@ use super::{
 use crate::api::labels;
 use crate::object::{Difference, Object, ObjectId, Observed, differences, kinds, pointer};
 use crate::pki::{Issue, Issuer, KeyPurpose};
-use crate::render::{Answer, Answers, Desired};
+use crate::render::{Answer, Answers, Desired, Fill};
 
 /// Plans what the operator does for one cluster.
 ///
@@ -111,12 +112,20 @@ impl Planner<'_> {
         }
         let body = match desired {
             Desired::Object(body) => Some(body),
+            Desired::Filled { secret, fill } => {
+                self.refill(id, live, uid, secret, fill);
+                return;
+            }
             Desired::Key {
                 purpose,
                 secret,
                 issue,
             } if guards::never_reissued(*purpose).is_none() => {
                 self.reissue(id, uid, *purpose, secret, issue);
+                return;
+            }
+            Desired::Grown { size } => {
+                self.grow(id, live, uid, size);
                 return;
             }
             Desired::Key { .. } | Desired::AsItIs | Desired::Metadata { .. } => None,
@@ -154,7 +163,15 @@ impl Planner<'_> {
                 };
                 (step, operation, issuer_of(id, issue).into_iter().collect())
             }
-            Desired::Metadata { .. } | Desired::AsItIs => {
+            Desired::Filled { secret, fill } => {
+                let operation = Operation::Fill {
+                    secret: secret.clone(),
+                    fill: fill.clone(),
+                    uid: None,
+                };
+                (Step::Surroundings, operation, Vec::new())
+            }
+            Desired::Metadata { .. } | Desired::Grown { .. } | Desired::AsItIs => {
                 self.hold(
                     id,
                     HeldReason::Waiting,
@@ -181,6 +198,10 @@ impl Planner<'_> {
             return;
         }
         let immutable = impact::immutable(id, &differences);
+        if !immutable.is_empty() && claims::are_all_that_differs(&immutable) {
+            self.recreate(id, live, uid, body, differences);
+            return;
+        }
         if !immutable.is_empty() {
             let fields: Vec<String> = immutable
                 .iter()
@@ -216,6 +237,100 @@ impl Planner<'_> {
         );
     }
 
+    /// Only when the pods that run keep their claims: whoever takes back a pod with other claims cannot go on.
+    fn recreate(
+        &mut self,
+        id: &ObjectId,
+        live: &Object,
+        uid: String,
+        body: &Object,
+        differences: Vec<Difference>,
+    ) {
+        if let Some(refusal) = claims::refusal(live, body) {
+            self.hold(id, HeldReason::Refused, refusal);
+            return;
+        }
+        let Some(resource_version) = live.resource_version().map(str::to_owned) else {
+            self.hold(id, HeldReason::Waiting, "its version is not known".to_owned());
+            return;
+        };
+        let mut consequence = impact::of_apply(id, live, &differences, &self.observed.objects, self.owner);
+        consequence.effects.push(format!(
+            "StatefulSet {} made again around its pods, which go on",
+            id.name
+        ));
+        let reason = differs_in(&differences);
+        let changes = differences
+            .into_iter()
+            .map(|difference| field_change(id, difference))
+            .collect();
+        let operation = Operation::Recreate {
+            body: body.clone(),
+            uid,
+            resource_version,
+        };
+        self.add(
+            Step::Pods,
+            id,
+            operation,
+            &reason,
+            consequence,
+            changes,
+            Vec::new(),
+        );
+    }
+
+    fn grow(&mut self, id: &ObjectId, live: &Object, uid: String, size: &str) {
+        let old = live.text("/spec/resources/requests/storage").unwrap_or("nothing");
+        let consequence = Consequence {
+            impact: Impact::Safe,
+            effects: vec![format!("volume {} grows from {old} to {size}", id.name)],
+        };
+        let size = size.to_owned();
+        let operation = Operation::Grow { uid, size };
+        self.add(
+            Step::Surroundings,
+            id,
+            operation,
+            "it is to be larger",
+            consequence,
+            Vec::new(),
+            Vec::new(),
+        );
+    }
+
+    /// The data is not observed: version of the source and digest of the rest are among the annotations.
+    fn refill(&mut self, id: &ObjectId, live: &Object, uid: String, secret: &Object, fill: &Fill) {
+        // Of a Secret nothing but the metadata is observed, its type as little as its data.
+        let told = Object(json!({
+            "apiVersion": secret.0["apiVersion"], "kind": secret.0["kind"], "metadata": secret.0["metadata"],
+        }));
+        let differences = differences(&told, live, labels::OPERATOR_MANAGER);
+        if differences.is_empty() {
+            self.unchanged.push(id.clone());
+            return;
+        }
+        let operation = Operation::Fill {
+            secret: secret.clone(),
+            fill: fill.clone(),
+            uid: Some(uid),
+        };
+        let reason = differs_in(&differences);
+        let changes = differences
+            .into_iter()
+            .map(|difference| field_change(id, difference))
+            .collect();
+        self.add(
+            Step::Surroundings,
+            id,
+            operation,
+            &reason,
+            Consequence::none(),
+            changes,
+            Vec::new(),
+        );
+    }
+
     fn reissue(&mut self, id: &ObjectId, uid: String, purpose: KeyPurpose, secret: &Object, issue: &Issue) {
         let needs = issuer_of(id, issue).into_iter().collect();
         let operation = Operation::Reissue {
@@ -236,7 +351,8 @@ impl Planner<'_> {
                 | KeyPurpose::Etcd
                 | KeyPurpose::ApiserverEtcdClient
                 | KeyPurpose::EtcdServer
-                | KeyPurpose::EtcdPeer => format!("certificate {} made anew", purpose.suffix()),
+                | KeyPurpose::EtcdPeer
+                | KeyPurpose::NatsToken => format!("certificate {} made anew", purpose.suffix()),
             }],
         };
         let reason = "it is to be renewed";
@@ -254,9 +370,11 @@ impl Planner<'_> {
     fn patch(&mut self, id: &ObjectId, live: &Object, uid: String, desired: &Desired) {
         let patch = match desired {
             Desired::Metadata { patch } => Some(patch.clone()),
-            Desired::Object(_) | Desired::Key { .. } | Desired::AsItIs => {
-                ownership::taken_back(live, self.owner)
-            }
+            Desired::Object(_)
+            | Desired::Key { .. }
+            | Desired::Filled { .. }
+            | Desired::Grown { .. }
+            | Desired::AsItIs => ownership::taken_back(live, self.owner),
         };
         let changes = patch
             .as_ref()
@@ -409,8 +527,12 @@ impl Planner<'_> {
                         Operation::Issue { purpose, .. } | Operation::Reissue { purpose, .. } => {
                             *purpose != KeyPurpose::Kubeconfig
                         }
-                        Operation::Create { .. } | Operation::Apply { .. } => is_needed_by_pods(&action.id),
+                        Operation::Create { .. } | Operation::Apply { .. } | Operation::Fill { .. } => {
+                            is_needed_by_pods(&action.id)
+                        }
                         Operation::PatchMetadata { .. }
+                        | Operation::Grow { .. }
+                        | Operation::Recreate { .. }
                         | Operation::Delete { .. }
                         | Operation::ChangeMembers { .. }
                         | Operation::ReplacePod { .. } => false,
@@ -469,7 +591,7 @@ fn issuer_of(id: &ObjectId, issue: &Issue) -> Option<ObjectId> {
             let Issuer { secret, .. } = issuer;
             Some(ObjectId::new(kinds::SECRET, &id.namespace, secret))
         }
-        Issue::Authority { .. } | Issue::KeyPair { .. } => None,
+        Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => None,
     }
 }
 

@@ -12,6 +12,9 @@ pub fn never_while_the_cluster_lives(action: &Action) -> Option<String> {
         Operation::Create { .. }
         | Operation::Apply { .. }
         | Operation::Issue { .. }
+        | Operation::Fill { .. }
+        | Operation::Grow { .. }
+        | Operation::Recreate { .. }
         | Operation::PatchMetadata { .. }
         | Operation::ChangeMembers { .. }
         | Operation::ReplacePod { .. } => None,
@@ -45,7 +48,10 @@ pub fn never_by_a_fleet(action: &Action) -> Option<String> {
     match &action.operation {
         Operation::Delete { .. } if is_cluster => None,
         Operation::Delete { .. } => Some("a fleet deletes nothing but clusters".to_owned()),
-        Operation::Issue { .. } | Operation::Reissue { .. } => Some("a fleet makes no keys".to_owned()),
+        Operation::Issue { .. } | Operation::Reissue { .. } | Operation::Fill { .. } => {
+            Some("a fleet makes no keys".to_owned())
+        }
+        Operation::Grow { .. } | Operation::Recreate { .. } => Some("a fleet touches no volumes".to_owned()),
         Operation::ChangeMembers { .. } | Operation::ReplacePod { .. } => {
             Some("a fleet leaves etcd to the operator".to_owned())
         }

@@ -12,6 +12,7 @@ mod action;
 mod aliases;
 mod approve;
 mod children;
+mod claims;
 mod deletions;
 mod entry;
 mod fleet;
@@ -30,7 +31,9 @@ mod tracking;
 mod upgrade;
 mod withheld;
 
-pub use action::{Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Wave};
+pub use action::{
+    Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Verb, Wave,
+};
 pub use approve::{
     Approval, ApprovedPlan, Consent, Question, Refusal, approve, approve_children, approve_release,
 };

@@ -61,10 +61,23 @@ pub fn of_child(live: &Object, owner: &Owner) -> Ownership {
     if let Some(uid) = live.controller_uid() {
         return of_uid(uid, format!("controlled by {}", controller_name(live)));
     }
+    if is_claim_of(live, owner) {
+        return Ownership::Ours;
+    }
     match live.label(labels::CLUSTER_UID) {
         Some(uid) => of_uid(uid, format!("made for another cluster, uid {uid}")),
         None => Ownership::Foreign(last_writer(live)),
     }
+}
+
+/// The StatefulSet controller makes the claims, with labels that never change, so the uid is not among them until a
+/// cluster leaves them behind.
+fn is_claim_of(live: &Object, owner: &Owner) -> bool {
+    live.id().is_some_and(|id| {
+        id.kind == crate::object::kinds::PERSISTENT_VOLUME_CLAIM && id.namespace == owner.cluster.namespace
+    }) && live.label(labels::CLUSTER_UID).is_none()
+        && live.label(labels::APP_MANAGED_BY) == Some(labels::APP_MANAGED_BY_VALUE)
+        && live.label(labels::APP_INSTANCE) == Some(owner.cluster.name.as_str())
 }
 
 /// Returns the metadata that makes a child of the pinned uid, or one that was left behind, the owner's again. `None`

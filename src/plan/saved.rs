@@ -292,11 +292,13 @@ fn entry(action: &Action, live: &ObjectSet) -> SavedEntry {
         Operation::Apply { body, uid } => (SavedAction::Change, Some(uid.clone()), Some(body)),
         Operation::Delete { uid, .. } => (SavedAction::Delete, Some(uid.clone()), None),
         // No plan of a fleet has these; they keep their names only, and executing finds them stale.
-        Operation::Issue { .. } => (SavedAction::Create, None, None),
-        Operation::Reissue { uid, .. } | Operation::PatchMetadata { uid, .. } => {
-            (SavedAction::Change, Some(uid.clone()), None)
-        }
-        Operation::ReplacePod { uid } => (SavedAction::Change, Some(uid.clone()), None),
+        Operation::Issue { .. } | Operation::Fill { uid: None, .. } => (SavedAction::Create, None, None),
+        Operation::Reissue { uid, .. }
+        | Operation::Fill { uid: Some(uid), .. }
+        | Operation::Grow { uid, .. }
+        | Operation::Recreate { uid, .. }
+        | Operation::ReplacePod { uid }
+        | Operation::PatchMetadata { uid, .. } => (SavedAction::Change, Some(uid.clone()), None),
         Operation::ChangeMembers { .. } => (SavedAction::Change, None, None),
     };
     let Withheld { object, digests } = body.map(withheld::take).unwrap_or_default();

@@ -55,7 +55,13 @@ pub(super) fn limits_pods(settings: &Settings) -> bool {
 pub(super) fn refusal_of_pods(answers: &Answers, settings: &Settings) -> Option<Stalled> {
     answers.iter().find_map(|(id, answer)| match answer {
         Answer::Want(Desired::Object(object)) => refusal_of(id, object, settings),
-        Answer::Want(Desired::Key { .. } | Desired::Metadata { .. } | Desired::AsItIs)
+        Answer::Want(
+            Desired::Key { .. }
+            | Desired::Filled { .. }
+            | Desired::Grown { .. }
+            | Desired::Metadata { .. }
+            | Desired::AsItIs,
+        )
         | Answer::Drop { .. }
         | Answer::Keep { .. } => None,
     })

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::fill::Fill;
 use crate::object::{Object, ObjectId};
 use crate::pki::{Issue, KeyPurpose};
 
@@ -33,6 +34,11 @@ pub enum Desired {
         secret: Object,
         issue: Issue,
     },
+    /// A Secret that is filled with a value of another one where it is written. `secret` holds everything but the
+    /// data; a digest of the rest of it is among the annotations.
+    Filled { secret: Object, fill: Fill },
+    /// A claim that exists and is to have this size.
+    Grown { size: String },
     /// An object of ours that exists and keeps its content, and whose metadata is to be this (pins, labels, owner).
     ///
     /// *Shape*: a JSON merge patch of `metadata`; nothing is sent when the live metadata holds it already. A Secret's

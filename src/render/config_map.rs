@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answers, Desired};
 use super::parts::{Pods, object};
-use super::resolved::ResolvedCluster;
+use super::resolved::{ResolvedCluster, StoragePlan};
+use super::{config_secret, nats};
 use crate::api::cluster_status::Endpoint;
 use crate::api::names;
 use crate::etcd::{Entry, Member, member_configuration};
-use crate::k0s::{Forced, configuration};
+use crate::k0s::{Forced, ForcedStorage, configuration};
 use crate::object::{digest, kinds};
 
 pub(super) const K0S_KEY: &str = "k0s.yaml";
@@ -17,6 +18,10 @@ pub(super) const ENDPOINT_KEY: &str = "endpoint.yaml";
 
 /// Answers for the configuration object.
 pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
+    if let Some(data_source) = cluster.storage.data_source() {
+        config_secret::answer(cluster, data_source, answers);
+        return;
+    }
     let name = names::config(&cluster.name);
     let answer = match &cluster.endpoint {
         Err(waiting_on) => Answer::Keep {
@@ -44,17 +49,8 @@ fn data(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Map<String, Value> {
         K0S_KEY.to_owned(),
         &k0s_document(cluster, endpoint, &cluster.pins.sans),
     );
-    put(
-        TELEMETRY_KEY.to_owned(),
-        &workload_config_map("k0s-telemetry", json!({"provider": "k0smotron"})),
-    );
-    put(
-        ENDPOINT_KEY.to_owned(),
-        &workload_config_map(
-            "control-plane-endpoint",
-            json!({"apiServerHost": endpoint.host, "apiServerPort": endpoint.api_port.to_string()}),
-        ),
-    );
+    put(TELEMETRY_KEY.to_owned(), &telemetry_manifest());
+    put(ENDPOINT_KEY.to_owned(), &endpoint_manifest(endpoint));
     let etcd = names::etcd(&cluster.name);
     let record = &cluster.etcd.membership.record;
     let members = Member::all(&etcd, &cluster.namespace, record.running);
@@ -76,6 +72,17 @@ fn data(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Map<String, Value> {
     data
 }
 
+pub(super) fn telemetry_manifest() -> Value {
+    workload_config_map("k0s-telemetry", json!({"provider": "k0smotron"}))
+}
+
+pub(super) fn endpoint_manifest(endpoint: &Endpoint) -> Value {
+    workload_config_map(
+        "control-plane-endpoint",
+        json!({"apiServerHost": endpoint.host, "apiServerPort": endpoint.api_port.to_string()}),
+    )
+}
+
 fn workload_config_map(name: &str, data: Value) -> Value {
     json!({
         "apiVersion": "v1",
@@ -85,7 +92,37 @@ fn workload_config_map(name: &str, data: Value) -> Value {
     })
 }
 
+/// Returns k0s.yaml, and what stands in it for the value that is filled in.
+pub(super) fn k0s_file(cluster: &ResolvedCluster, endpoint: &Endpoint) -> (String, String) {
+    let file = |marker: &str| yaml(&k0s_document_with(cluster, endpoint, &cluster.pins.sans, marker));
+    match cluster.storage {
+        // No document holds its own digest.
+        StoragePlan::Kine(_) => {
+            let marker = format!("value-{}", digest(&json!(file(""))));
+            (file(&marker), marker)
+        }
+        StoragePlan::Nats(_) | StoragePlan::Etcd => {
+            let source = nats::data_source(cluster.replicas);
+            (file(&source), "\0".to_owned())
+        }
+    }
+}
+
 fn k0s_document(cluster: &ResolvedCluster, endpoint: &Endpoint, sans: &[String]) -> Value {
+    let source = match cluster.storage {
+        // Its digest stands beside that of the document.
+        StoragePlan::Etcd | StoragePlan::Kine(_) => String::new(),
+        StoragePlan::Nats(_) => nats::data_source(cluster.replicas),
+    };
+    k0s_document_with(cluster, endpoint, sans, &source)
+}
+
+fn k0s_document_with(cluster: &ResolvedCluster, endpoint: &Endpoint, sans: &[String], source: &str) -> Value {
+    let etcd = format!(
+        "https://{}:{}",
+        names::etcd(&cluster.name),
+        crate::etcd::CLIENT_PORT
+    );
     configuration(
         cluster.spec.k0s_config.as_ref(),
         &Forced {
@@ -93,12 +130,13 @@ fn k0s_document(cluster: &ResolvedCluster, endpoint: &Endpoint, sans: &[String])
             api_port: endpoint.api_port,
             konnectivity_port: endpoint.konnectivity_port,
             sans,
-            etcd_endpoint: &format!(
-                "https://{}:{}",
-                names::etcd(&cluster.name),
-                crate::etcd::CLIENT_PORT
-            ),
-            etcd_prefix: &cluster.name,
+            storage: match cluster.storage {
+                StoragePlan::Etcd => ForcedStorage::Etcd {
+                    endpoint: &etcd,
+                    prefix: &cluster.name,
+                },
+                StoragePlan::Kine(_) | StoragePlan::Nats(_) => ForcedStorage::Kine { data_source: source },
+            },
         },
     )
 }
@@ -121,6 +159,6 @@ pub(super) fn k0s_digest(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Stri
 }
 
 /// Writes a document as YAML, keys sorted.
-fn yaml(document: &Value) -> String {
+pub(super) fn yaml(document: &Value) -> String {
     serde_saphyr::to_string(document).expect("JSON is plain data")
 }

@@ -8,8 +8,8 @@ use super::additions;
 use super::answer::{Answer, Answers, Desired};
 use super::config_map::{ENDPOINT_KEY, K0S_KEY, TELEMETRY_KEY, k0s_digest};
 use super::parts::{Pods, object, plain};
-use super::resolved::ResolvedCluster;
-use super::revisions;
+use super::resolved::{ResolvedCluster, StoragePlan};
+use super::{config_secret, nats, persistence, revisions};
 use crate::api::cluster_status::Endpoint;
 use crate::api::{labels, names};
 use crate::object::{Object, kinds};
@@ -47,27 +47,49 @@ const FILES: [(KeyPurpose, &[(&str, &str)]); 5] = [
 /// Answers for the StatefulSet of the control plane.
 pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
     let name = names::control_plane(&cluster.name);
+    let needed: Vec<KeyPurpose> = files(cluster).map(|(purpose, _)| *purpose).collect();
     let answer = match (
         &cluster.endpoint,
-        cluster.unsettled_key(&FILES.map(|(purpose, _)| purpose)),
+        cluster.unsettled_key(&needed),
+        config_secret::source_digest(cluster),
     ) {
-        (Err(waiting_on), _) => Answer::Keep {
+        (Err(waiting_on), ..) => Answer::Keep {
             waiting_on: waiting_on.clone(),
         },
-        (Ok(_), Some(waiting_on)) => Answer::Keep { waiting_on },
-        (Ok(endpoint), None) => Answer::Want(Desired::Object(stateful_set(cluster, &name, endpoint))),
+        (Ok(_), Some(waiting_on), _) | (Ok(_), None, Err(waiting_on)) => Answer::Keep { waiting_on },
+        (Ok(endpoint), None, Ok(source)) => {
+            Answer::Want(Desired::Object(stateful_set(cluster, &name, endpoint, source)))
+        }
     };
     answers.insert(cluster.id(kinds::STATEFUL_SET, name), answer);
 }
 
-fn stateful_set(cluster: &ResolvedCluster, name: &str, endpoint: &Endpoint) -> Object {
+/// The keys that these pods have with their storage.
+fn files(
+    cluster: &ResolvedCluster,
+) -> impl Iterator<Item = &'static (KeyPurpose, &'static [(&'static str, &'static str)])> {
+    let storage = cluster.storage.storage_type();
+    FILES
+        .iter()
+        .filter(move |(purpose, _)| purpose.is_needed_with(storage))
+}
+
+fn stateful_set(
+    cluster: &ResolvedCluster,
+    name: &str,
+    endpoint: &Endpoint,
+    source_digest: Option<String>,
+) -> Object {
     let mut metadata = cluster.owned_metadata(name, Pods::ControlPlane, "control-plane");
     metadata["annotations"] = json!({labels::RENDERER_REVISION: cluster.revision.to_string()});
     let mut annotations = BTreeMap::from([(labels::CONFIG_DIGEST, k0s_digest(cluster, endpoint))]);
     if cluster.revision >= revisions::FIRST_FOR_TESTS {
         annotations.insert(labels::RENDERER_REVISION, cluster.revision.to_string());
     }
-    object(
+    if let Some(digest) = source_digest {
+        annotations.insert(labels::SOURCE_DIGEST, digest);
+    }
+    let mut set = object(
         kinds::STATEFUL_SET,
         metadata,
         json!({"spec": {
@@ -81,7 +103,17 @@ fn stateful_set(cluster: &ResolvedCluster, name: &str, endpoint: &Endpoint) -> O
                 "spec": pod(cluster, endpoint),
             },
         }}),
-    )
+    );
+    let claims = persistence::claim_templates(cluster);
+    if !claims.is_empty() {
+        set.0["spec"]["volumeClaimTemplates"] = json!(claims);
+        set.0["spec"]["persistentVolumeClaimRetentionPolicy"] =
+            json!({"whenDeleted": "Retain", "whenScaled": "Retain"});
+    }
+    if let StoragePlan::Nats(_) = cluster.storage {
+        set.0["spec"]["serviceName"] = json!(names::nats(&cluster.name));
+    }
+    set
 }
 
 fn pod(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
@@ -97,14 +129,18 @@ fn pod(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
     pod.insert("initContainers".to_owned(), json!([keys_container(cluster)]));
     pod.insert("containers".to_owned(), json!([controller(cluster, endpoint)]));
     pod.insert("volumes".to_owned(), volumes(cluster));
-    Value::Object(pod)
+    let mut pod = Value::Object(pod);
+    if let StoragePlan::Nats(_) = cluster.storage {
+        nats::extend_pod(cluster, &mut pod);
+    }
+    pod
 }
 
 /// Copies the keys to where k0s can change owners and add its own. A mounted Secret could not be written to.
 fn keys_container(cluster: &ResolvedCluster) -> Value {
     // Forced: when the sandbox of a pod is made anew, the keys of the first run are there and belong to other users.
     let mut command = vec!["cp".to_owned(), "-f".to_owned()];
-    let files = FILES.iter().flat_map(|(_, files)| files.iter());
+    let files = files(cluster).flat_map(|(_, files)| files.iter());
     command.extend(files.map(|(_, file)| format!("{KEYS}/{file}")));
     command.push(format!("{PKI}/"));
     json!({
@@ -163,7 +199,7 @@ fn controller(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
             {"name": "config", "mountPath": "/etc/k0s", "readOnly": true},
             {"name": "run", "mountPath": "/run"},
             {"name": "tmp", "mountPath": "/tmp"},
-            {"name": "data", "mountPath": "/var/lib/k0s"},
+            {"name": cluster.data_volume.volume_name(), "mountPath": "/var/lib/k0s"},
             {"name": "endpoint", "mountPath": "/var/lib/k0s/manifests/control-plane-endpoint", "readOnly": true},
             {"name": "telemetry", "mountPath": "/var/lib/k0s/manifests/k0s-telemetry", "readOnly": true},
             {"name": "pki", "mountPath": PKI},
@@ -187,12 +223,17 @@ fn controller(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
 fn volumes(cluster: &ResolvedCluster) -> Value {
     let config = names::config(&cluster.name);
     let file = |volume: &str, key: &str, path: &str| {
-        json!({"name": volume, "configMap": {
-            "name": config, "defaultMode": 0o644, "items": [{"key": key, "path": path}],
-        }})
+        let items = json!([{"key": key, "path": path}]);
+        match cluster.storage {
+            StoragePlan::Etcd => {
+                json!({"name": volume, "configMap": {"name": config, "defaultMode": 0o644, "items": items}})
+            }
+            StoragePlan::Kine(_) | StoragePlan::Nats(_) => {
+                json!({"name": volume, "secret": {"secretName": config, "defaultMode": KEY_MODE, "items": items}})
+            }
+        }
     };
-    let sources: Vec<Value> = FILES
-        .iter()
+    let sources: Vec<Value> = files(cluster)
         .map(|(purpose, files)| {
             let items: Vec<Value> = files
                 .iter()
@@ -208,18 +249,19 @@ fn volumes(cluster: &ResolvedCluster) -> Value {
             json!({"secret": {"name": cluster.key_secret(*purpose), "items": items}})
         })
         .collect();
-    let mut volumes = json!([
-        file("config", K0S_KEY, "k0s.yaml"),
-        // k0s unpacks its binaries here and runs them.
-        {"name": "data", "emptyDir": {}},
+    let mut volumes = json!([file("config", K0S_KEY, "k0s.yaml")]);
+    // k0s unpacks its binaries here and runs them.
+    extend(&mut volumes, cluster.data_volume.volume());
+    let more = [
         file("endpoint", ENDPOINT_KEY, "endpoint.yaml"),
-        {"name": "keys", "projected": {"defaultMode": KEY_MODE, "sources": sources}},
+        json!({"name": "keys", "projected": {"defaultMode": KEY_MODE, "sources": sources}}),
         // Keys never reach a disk.
-        {"name": "pki", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
-        {"name": "run", "emptyDir": {}},
+        json!({"name": "pki", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}),
+        json!({"name": "run", "emptyDir": {}}),
         file("telemetry", TELEMETRY_KEY, "configmap.yaml"),
-        {"name": "tmp", "emptyDir": {}},
-    ]);
+        json!({"name": "tmp", "emptyDir": {}}),
+    ];
+    extend(&mut volumes, more);
     extend(&mut volumes, additions::volumes(&cluster.spec));
     volumes
 }

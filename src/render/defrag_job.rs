@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answers, Desired};
 use super::parts::{Pods, object};
-use super::resolved::ResolvedCluster;
+use super::resolved::{ResolvedCluster, StoragePlan};
 use crate::api::cluster_parts::DefragJob;
 use crate::api::{labels, names};
 use crate::etcd::CLIENT_PORT;
@@ -34,6 +34,9 @@ const FILES: [(KeyPurpose, &[(&str, &str)]); 2] = [
 
 /// Answers for the CronJob. What the spec says decides about it, and no fact.
 pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
+    if cluster.storage != StoragePlan::Etcd {
+        return;
+    }
     let name = names::defrag_job(&cluster.name);
     let etcd = cluster
         .spec

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Answers, Desired};
 use super::parts::{Pods, object};
-use super::resolved::ResolvedCluster;
+use super::resolved::{ResolvedCluster, StoragePlan};
 use crate::api::names;
 use crate::object::kinds;
 
@@ -17,7 +17,7 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
         .and_then(|budget| budget.enabled);
     let (name, etcd) = (names::control_plane(&cluster.name), names::etcd(&cluster.name));
     // Replicas are written; members are known only from pins or as a default, and a default deletes nothing.
-    let count = Some(cluster.replicas);
+    let count = Some(cluster.spec.replicas.unwrap_or(1));
     let answer = decide(
         cluster,
         enabled,
@@ -27,6 +27,9 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
         "control-plane",
     );
     answers.insert(cluster.id(kinds::POD_DISRUPTION_BUDGET, name), answer);
+    if cluster.storage != StoragePlan::Etcd {
+        return;
+    }
     let count = Some(cluster.etcd.membership.record.running)
         .filter(|&members| members > 1 || cluster.found_pins.etcd_running() == Some(members));
     let answer = decide(cluster, enabled, count, &etcd, Pods::Etcd, "etcd");

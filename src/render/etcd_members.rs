@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::SignedDuration;
 
 use super::facts::{Facts, Settings, StatefulSetFacts};
+use super::gather::is_claim_of_etcd;
 use super::resolved::Membership;
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{EtcdPins, names};
@@ -48,7 +49,10 @@ pub(super) fn decide(
     let pods = facts.stateful_sets.get(&names::etcd(&facts.name));
     let stored = facts.pins.etcd.clone();
     let has_begun = stored.as_ref().is_some_and(EtcdPins::has_changed)
-        || !facts.volumes.is_empty()
+        || facts
+            .volumes
+            .keys()
+            .any(|claim| is_claim_of_etcd(&facts.name, claim))
         || pods.is_some_and(|pods| pods.spec_replicas > 0);
     let record = match (stored, facts.pins.etcd_members) {
         _ if !has_begun => EtcdPins::as_it_began(members),

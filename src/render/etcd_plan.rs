@@ -4,16 +4,16 @@ use serde_json::Value;
 
 use super::answer::Stalled;
 use super::etcd_members::{self, Awake, WantedMembers};
-use super::facts::{ClaimFacts, Facts, Settings};
+use super::facts::{Facts, Settings};
+use super::gather::ETCD_CLAIM;
+use super::growth::{Claims, DEFAULT_SIZE, Size};
 use super::resolve::invalid;
-use super::resolved::EtcdPlan;
+use super::resolved::{EtcdPlan, Growth, Membership};
 use crate::api::cluster_parts::{EtcdSpec, VolumeSize};
 use crate::api::cluster_status::HeldStatus;
-use crate::api::{ClusterSpec, names};
+use crate::api::{ClusterSpec, EtcdPins, names};
 use crate::k0s;
 use crate::object::quantity;
-
-const DEFAULT_SIZE: &str = "1Gi";
 
 /// Decides about the etcd of a cluster, and adds to `held` what is not done.
 pub(super) fn decide(
@@ -23,6 +23,7 @@ pub(super) fn decide(
     replicas: i32,
     can_change: bool,
     held: &mut Vec<HeldStatus>,
+    growth: &mut Growth,
 ) -> Result<EtcdPlan, Stalled> {
     let etcd = spec
         .storage
@@ -77,38 +78,16 @@ pub(super) fn decide(
     };
 
     let VolumeSize { storage_class, size } = persistence.unwrap_or_default();
-    let size = size.map(|size| size.0);
-    let live = facts
-        .stateful_sets
-        .get(&names::etcd(&facts.name))
-        .and_then(|pods| pods.claim.clone());
-    let (volume_size, storage_class) = match live {
-        None => (size.unwrap_or_else(|| DEFAULT_SIZE.to_owned()), storage_class),
-        Some(ClaimFacts {
-            size: live_size,
-            storage_class: live_class,
-        }) => {
-            let live_size = live_size.unwrap_or_else(|| DEFAULT_SIZE.to_owned());
-            if size.is_some_and(|size| !is_same_quantity(&size, &live_size)) {
-                hold(
-                    "spec.storage.etcd.persistence.size",
-                    "NotSupported",
-                    format!("the volumes have {live_size}; they cannot be grown yet"),
-                );
-            }
-            if storage_class.is_some() && storage_class != live_class {
-                hold(
-                    "spec.storage.etcd.persistence.storageClass",
-                    "NotSupported",
-                    format!(
-                        "the volumes are of {}; a volume cannot change its class",
-                        live_class.as_deref().unwrap_or("the default class")
-                    ),
-                );
-            }
-            (live_size, live_class)
-        }
+    let claims = Claims {
+        facts,
+        stateful_set: &names::etcd(&facts.name),
+        template: ETCD_CLAIM,
+        field: "spec.storage.etcd.persistence",
     };
+    let Size {
+        size: volume_size,
+        storage_class,
+    } = claims.decide(size.map(|size| size.0), storage_class, held, growth);
     Ok(EtcdPlan {
         image,
         replicas: match awake {
@@ -119,6 +98,23 @@ pub(super) fn decide(
         volume_size,
         storage_class,
     })
+}
+
+/// Returns the etcd of a cluster that keeps its data elsewhere.
+pub(super) fn none() -> EtcdPlan {
+    EtcdPlan {
+        image: String::new(),
+        membership: Membership {
+            wanted: 0,
+            record: EtcdPins::as_it_began(0),
+            stored: None,
+            question: None,
+            step: None,
+        },
+        replicas: 0,
+        volume_size: DEFAULT_SIZE.to_owned(),
+        storage_class: None,
+    }
 }
 
 /// Says why an etcd cannot go from one image to another; `None` also when a tag tells no version.
@@ -154,7 +150,7 @@ fn release(image: &str) -> Option<(u32, u32, u32)> {
 }
 
 /// `1024Mi` is `1Gi`: the API server keeps what was written first.
-fn is_same_quantity(one: &str, other: &str) -> bool {
+pub(super) fn is_same_quantity(one: &str, other: &str) -> bool {
     let amount = |text: &str| quantity::billionths(&Value::String(text.to_owned()));
     one == other || (amount(one).is_some() && amount(one) == amount(other))
 }

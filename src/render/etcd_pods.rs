@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answers, Desired};
 use super::gather::ETCD_CLAIM;
 use super::parts::{Pods, object, plain};
-use super::resolved::ResolvedCluster;
+use super::resolved::{ResolvedCluster, StoragePlan};
 use crate::api::{labels, names};
 use crate::etcd::{CLIENT_PORT, METRICS_PORT, PEER_PORT};
 use crate::object::{Object, digest, kinds};
@@ -32,6 +32,9 @@ const FILES: [(KeyPurpose, &[(&str, &str)]); 3] = [
 
 /// Answers for the StatefulSet of etcd. Its claims are never answered for: only a deletion policy touches them.
 pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
+    if cluster.storage != StoragePlan::Etcd {
+        return;
+    }
     let name = names::etcd(&cluster.name);
     let answer = match (
         &cluster.endpoint,

@@ -39,8 +39,14 @@ pub struct Facts {
     pub stateful_sets: BTreeMap<String, StatefulSetFacts>,
     /// Addresses of Nodes that a NodePort can be reached at, best first: ExternalDNS, ExternalIP, InternalIP.
     pub node_addresses: Vec<String>,
-    /// Claims of the etcd members by name.
+    /// Claims of the pods by name.
     pub volumes: BTreeMap<String, VolumeFacts>,
+    /// The configuration that was filled with a value of another Secret; `None` before, and with etcd.
+    pub config: Option<ConfigFacts>,
+    /// What a look at the Secret with the data source of kine told; `None` when nobody looked.
+    pub data_source: Option<SourceFacts>,
+    /// Whether volumes of a StorageClass may grow, of those that were asked for.
+    pub storage_classes: BTreeMap<String, bool>,
     /// Version that runs, as the status says; `None` before the first roll has ended, or when the status was wiped.
     pub running_version: Option<String>,
     /// Fingerprint of the cluster CA, as the status says.
@@ -91,11 +97,11 @@ pub struct StatefulSetFacts {
     pub updated_replicas: i32,
     pub current_revision: Option<String>,
     pub update_revision: Option<String>,
-    /// What its claims were made with. A StatefulSet's claim templates are immutable.
-    pub claim: Option<ClaimFacts>,
+    /// What its claims were made with, by name. A StatefulSet's claim templates are immutable.
+    pub claims: BTreeMap<String, ClaimFacts>,
 }
 
-/// The first claim template of a StatefulSet.
+/// A claim template of a StatefulSet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimFacts {
@@ -103,7 +109,7 @@ pub struct ClaimFacts {
     pub storage_class: Option<String>,
 }
 
-/// A volume claim of an etcd member.
+/// A volume claim of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeFacts {
@@ -112,6 +118,40 @@ pub struct VolumeFacts {
     /// Annotation with the fingerprint of the CA of the cluster whose data is in it. Written with that label.
     pub ca_fingerprint: Option<String>,
     pub is_retained: bool,
+    /// Size that is asked for.
+    pub requested: Option<String>,
+    /// Size that it has.
+    pub capacity: Option<String>,
+    pub storage_class: Option<String>,
+    /// A volume is there for it.
+    pub is_bound: bool,
+}
+
+/// A configuration that exists, from the annotations of its Secret alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigFacts {
+    pub source_version: Option<String>,
+    pub source_digest: Option<String>,
+    pub content_digest: Option<String>,
+}
+
+/// The Secret that holds the data source of kine. Never what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SourceFacts {
+    /// The value is there. `version` is another one whenever the Secret is written.
+    Usable {
+        version: String,
+    },
+    Unusable {
+        why: String,
+    },
+    Absent,
+    /// The server was asked and did not answer.
+    Unreadable {
+        why: String,
+    },
 }
 
 /// Settings of the operator that change what is rendered.

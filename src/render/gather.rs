@@ -4,8 +4,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::Value;
 
-use super::facts::{ClaimFacts, Facts, LoadBalancerFacts, ServiceFacts, StatefulSetFacts, VolumeFacts};
-use crate::api::cluster_parts::ServiceType;
+use super::facts::{
+    ClaimFacts, ConfigFacts, Facts, LoadBalancerFacts, ServiceFacts, StatefulSetFacts, VolumeFacts,
+};
+use crate::api::cluster_parts::{ServiceType, StorageType};
 use crate::api::{ClusterStatus, K0smotronCluster, Pins, condition, labels, names};
 use crate::k0s::Version;
 use crate::object::{Kind, Object, ObjectId, Observed, kinds};
@@ -82,6 +84,9 @@ impl Facts {
                 .collect(),
             node_addresses: node_addresses.to_vec(),
             volumes: look.volumes(),
+            config: look.config(),
+            data_source: None,
+            storage_classes: std::collections::BTreeMap::new(),
             running_version: status.version.clone(),
             ca_fingerprint: status.ca_fingerprint.clone(),
             left_to_adopt: look.left_to_adopt(),
@@ -173,6 +178,39 @@ impl<'a> Look<'a> {
             .collect()
     }
 
+    fn config(&self) -> Option<ConfigFacts> {
+        let secret = self.ours(kinds::SECRET, &names::config(&self.name))?;
+        let annotation = |key| secret.annotation(key).map(str::to_owned);
+        Some(ConfigFacts {
+            source_version: annotation(labels::SOURCE_VERSION),
+            source_digest: annotation(labels::SOURCE_DIGEST),
+            content_digest: annotation(labels::CONTENT_DIGEST),
+        })
+    }
+
+    /// What is mounted tells: a ConfigMap goes with etcd, a Secret with the others, of which NATS has volumes.
+    fn live_storage(&self) -> Option<StorageType> {
+        let pods = self.ours(kinds::STATEFUL_SET, &names::control_plane(&self.name))?;
+        let list = |pointer: &str| {
+            pods.0
+                .pointer(pointer)
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let is_filled = list("/spec/template/spec/volumes")
+            .iter()
+            .any(|volume| volume["name"] == "config" && volume.get("secret").is_some());
+        let has_nats = list("/spec/template/spec/volumes")
+            .iter()
+            .any(|volume| volume["name"] == "nats-config");
+        is_filled.then_some(if has_nats {
+            StorageType::Nats
+        } else {
+            StorageType::Kine
+        })
+    }
+
     fn services(&self) -> std::collections::BTreeMap<String, ServiceFacts> {
         SERVICE_TYPES
             .into_iter()
@@ -185,21 +223,22 @@ impl<'a> Look<'a> {
     }
 
     fn volumes(&self) -> std::collections::BTreeMap<String, VolumeFacts> {
-        let prefix = format!("{ETCD_CLAIM}-{}-", names::etcd(&self.name));
         self.children
             .objects
             .iter()
             .filter(|(id, _)| id.kind == kinds::PERSISTENT_VOLUME_CLAIM && id.namespace == self.namespace)
-            .filter(|(id, _)| {
-                id.name
-                    .strip_prefix(&prefix)
-                    .is_some_and(|ordinal| ordinal.parse::<u16>().is_ok())
+            .filter(|(id, claim)| {
+                is_claim_of_etcd(&self.name, &id.name) || is_claim_of_control_plane(&self.name, id, claim)
             })
             .map(|(id, claim)| {
                 let facts = VolumeFacts {
                     cluster_uid: claim.label(labels::CLUSTER_UID).map(str::to_owned),
                     ca_fingerprint: claim.annotation(labels::FINGERPRINT).map(str::to_owned),
                     is_retained: claim.label(labels::RETAINED).is_some(),
+                    requested: claim.text("/spec/resources/requests/storage").map(str::to_owned),
+                    capacity: claim.text("/status/capacity/storage").map(str::to_owned),
+                    storage_class: claim.text("/spec/storageClassName").map(str::to_owned),
+                    is_bound: claim.text("/status/phase") == Some("Bound"),
                 };
                 (id.name.clone(), facts)
             })
@@ -217,6 +256,10 @@ impl<'a> Look<'a> {
             .find(|sans| !sans.is_empty());
         Pins {
             version: stored.version.or(live.version).or(status_pins.version),
+            storage_type: stored
+                .storage_type
+                .or(live.storage_type)
+                .or(status_pins.storage_type),
             etcd_image: stored.etcd_image.or(live.etcd_image).or(status_pins.etcd_image),
             etcd_members: stored
                 .etcd_members
@@ -259,7 +302,11 @@ impl<'a> Look<'a> {
     fn live_pins(&self) -> Pins {
         let control_plane = self.ours(kinds::STATEFUL_SET, &names::control_plane(&self.name));
         let etcd = self.ours(kinds::STATEFUL_SET, &names::etcd(&self.name));
-        let volumes = i32::try_from(self.volumes().len())
+        let of_etcd = self
+            .volumes()
+            .into_keys()
+            .filter(|name| is_claim_of_etcd(&self.name, name));
+        let volumes = i32::try_from(of_etcd.count())
             .ok()
             .filter(|&count| etcd.is_some() && count > 0);
         let members = etcd
@@ -281,6 +328,7 @@ impl<'a> Look<'a> {
                 .and_then(image)
                 .and_then(Version::of_image)
                 .map(|version| version.to_string()),
+            storage_type: self.live_storage(),
             etcd_image: etcd.and_then(image).map(str::to_owned),
             etcd_members: members,
             etcd: None,
@@ -370,6 +418,51 @@ fn port(ports: &Value, name: &str, field: &str) -> Option<i32> {
         .filter(|&port| port > 0)
 }
 
+/// The claims are made by the StatefulSet controller, and called after the pods.
+pub(super) fn is_claim_of_etcd(cluster: &str, name: &str) -> bool {
+    let prefix = format!("{ETCD_CLAIM}-{}-", names::etcd(cluster));
+    name.strip_prefix(&prefix).is_some_and(is_ordinal)
+}
+
+/// First parts of these are the user's to choose, so the labels tell as well.
+fn is_claim_of_control_plane(cluster: &str, id: &ObjectId, claim: &Object) -> bool {
+    let pods = format!("-{}-", names::control_plane(cluster));
+    claim.label(labels::APP_MANAGED_BY) == Some(labels::APP_MANAGED_BY_VALUE)
+        && claim.label(labels::APP_INSTANCE) == Some(cluster)
+        && id
+            .name
+            .rsplit_once(&pods)
+            .is_some_and(|(_, ordinal)| is_ordinal(ordinal))
+}
+
+fn is_ordinal(text: &str) -> bool {
+    text.parse::<u16>().is_ok()
+}
+
+fn claims(pods: &Object) -> std::collections::BTreeMap<String, ClaimFacts> {
+    let templates = pods
+        .0
+        .pointer("/spec/volumeClaimTemplates")
+        .and_then(Value::as_array);
+    let text = |template: &Value, pointer: &str| {
+        template
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    templates
+        .into_iter()
+        .flatten()
+        .filter_map(|template| {
+            let facts = ClaimFacts {
+                size: text(template, "/spec/resources/requests/storage"),
+                storage_class: text(template, "/spec/storageClassName"),
+            };
+            Some((text(template, "/metadata/name")?, facts))
+        })
+        .collect()
+}
+
 fn service(object: &Object, service_type: ServiceType) -> ServiceFacts {
     let cluster_ips = object.0.pointer("/spec/clusterIPs").and_then(Value::as_array);
     let ingress = object.0.pointer("/status/loadBalancer/ingress/0");
@@ -398,7 +491,6 @@ fn service(object: &Object, service_type: ServiceType) -> ServiceFacts {
 
 fn stateful_set(object: &Object) -> StatefulSetFacts {
     let text = |pointer: &str| object.text(pointer).map(str::to_owned);
-    let claim = "/spec/volumeClaimTemplates/0/spec";
     StatefulSetFacts {
         uid: object.uid().unwrap_or_default().to_owned(),
         image: image(object).map(str::to_owned),
@@ -413,9 +505,6 @@ fn stateful_set(object: &Object) -> StatefulSetFacts {
         updated_replicas: integer(object, "/status/updatedReplicas"),
         current_revision: text("/status/currentRevision"),
         update_revision: text("/status/updateRevision"),
-        claim: object.0.pointer(claim).map(|_| ClaimFacts {
-            size: text(&format!("{claim}/resources/requests/storage")),
-            storage_class: text(&format!("{claim}/storageClassName")),
-        }),
+        claims: claims(object),
     }
 }

@@ -152,7 +152,11 @@ fn wrong(purpose: KeyPurpose, found: &GivenKey, facts: &Facts) -> Option<String>
                 ),
             }
         }
-        KeyPurpose::Etcd | KeyPurpose::Proxy | KeyPurpose::Sa | KeyPurpose::Kubeconfig => None,
+        KeyPurpose::Etcd
+        | KeyPurpose::Proxy
+        | KeyPurpose::Sa
+        | KeyPurpose::NatsToken
+        | KeyPurpose::Kubeconfig => None,
     }
 }
 

@@ -11,6 +11,7 @@ use super::exposure::Exposure;
 use super::facts::{Facts, Settings};
 use super::given_keys;
 use super::resolve::invalid;
+use super::storage_plan;
 use crate::api::cluster_parts::KeyAlgorithm;
 use crate::api::cluster_status::HeldStatus;
 use crate::api::duration::GoDuration;
@@ -32,7 +33,11 @@ impl Keys<'_> {
     pub fn decide(&self, held: &mut Vec<HeldStatus>) -> Result<BTreeMap<KeyPurpose, KeyDecision>, Stalled> {
         let mut decided = BTreeMap::new();
         // Roots first: what they sign needs to know which one it is.
-        for purpose in KeyPurpose::ALL {
+        let storage = storage_plan::wanted_type(self.spec);
+        let needed = KeyPurpose::ALL
+            .into_iter()
+            .filter(|purpose| purpose.is_needed_with(storage));
+        for purpose in needed {
             if self.facts.given.contains_key(&purpose) {
                 decided.insert(purpose, KeyDecision::Given);
                 continue;
@@ -107,7 +112,8 @@ impl Keys<'_> {
             | KeyPurpose::Ca
             | KeyPurpose::Proxy
             | KeyPurpose::Sa
-            | KeyPurpose::Etcd => {
+            | KeyPurpose::Etcd
+            | KeyPurpose::NatsToken => {
                 let written = self.spec.pki.as_ref().and_then(|pki| pki.leaf_lifetime.as_ref());
                 read_lifetime(written, "spec.pki.leafLifetime")
             }

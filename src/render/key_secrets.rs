@@ -69,7 +69,8 @@ fn secret(cluster: &ResolvedCluster, purpose: KeyPurpose, name: &str, content_di
         | KeyPurpose::Etcd
         | KeyPurpose::ApiserverEtcdClient
         | KeyPurpose::EtcdServer
-        | KeyPurpose::EtcdPeer => {}
+        | KeyPurpose::EtcdPeer
+        | KeyPurpose::NatsToken => {}
     }
     object(kinds::SECRET, metadata, json!({"type": SECRET_TYPE}))
 }
@@ -84,6 +85,7 @@ fn component(purpose: KeyPurpose) -> &'static str {
         | KeyPurpose::ApiserverEtcdClient
         | KeyPurpose::EtcdServer
         | KeyPurpose::EtcdPeer => "pki",
+        KeyPurpose::NatsToken => "nats",
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::world::{World, worlds};
+use super::world::{World, worlds, worlds_without_etcd};
 use super::*;
 use crate::object::{ObjectId, kinds};
 
@@ -69,14 +69,21 @@ static CHANGED: LazyLock<Vec<World>> = LazyLock::new(|| {
         json!({"service": {"type": "LoadBalancer"}, "replicas": 3}),
     ];
     let mut all = Vec::new();
+    let mut change = |mut world: World, spec: &Value| {
+        world.respec(spec.clone());
+        all.push(world.clone());
+        world.settle();
+        all.push(world);
+    };
     for world in worlds() {
         for spec in &specs {
-            let mut world = world.clone();
-            world.respec(spec.clone());
-            all.push(world.clone());
-            world.settle();
-            all.push(world);
+            change(world.clone(), spec);
         }
+    }
+    for world in worlds_without_etcd() {
+        let mut spec = serde_json::to_value(&world.cluster.spec).unwrap();
+        spec["podDisruptionBudget"] = json!({"enabled": false});
+        change(world, &spec);
     }
     all
 });

@@ -11,6 +11,7 @@ mod additions;
 mod allowed;
 mod answer;
 mod config_map;
+mod config_secret;
 mod control_plane;
 mod defrag_job;
 mod disruption_budgets;
@@ -19,17 +20,21 @@ mod etcd_plan;
 mod etcd_pods;
 mod exposure;
 mod facts;
+mod fill;
 mod gather;
 mod given_keys;
+mod growth;
 mod k0s_settings;
 mod key_plan;
 mod key_secrets;
 #[cfg(test)]
 mod laws;
+mod nats;
 mod network_policies;
 mod objects;
 mod parts;
 mod patches;
+mod persistence;
 mod pod_security;
 #[cfg(test)]
 mod prune_tests;
@@ -37,6 +42,9 @@ mod resolve;
 mod resolved;
 pub mod revisions;
 mod services;
+mod storage_plan;
+#[cfg(test)]
+mod storage_tests;
 mod supported;
 #[cfg(test)]
 mod tests;
@@ -46,15 +54,17 @@ mod world;
 
 pub use answer::{Answer, Answers, Desired, Stalled};
 pub use facts::{
-    ClaimFacts, DEFAULT_ETCD_IMAGE, Facts, LoadBalancerFacts, NetworkPolicySettings, ServiceFacts, Settings,
-    StatefulSetFacts, VolumeFacts,
+    ClaimFacts, ConfigFacts, DEFAULT_ETCD_IMAGE, Facts, LoadBalancerFacts, NetworkPolicySettings,
+    ServiceFacts, Settings, SourceFacts, StatefulSetFacts, VolumeFacts,
 };
+pub use fill::{Fill, Part, Source, SourceVersion};
 pub use given_keys::UNUSABLE as GIVEN_UNUSABLE;
 pub use objects::objects;
 pub use patches::strategic::apply as apply_strategic;
 pub use patches::{MATCHES_NOTHING, merge_keys};
 pub use pod_security::violations as baseline_violations;
 pub use resolve::resolve;
-pub use resolved::{EtcdPlan, Membership, ResolvedCluster};
+pub use resolved::{DataSource, DataVolume, EtcdPlan, Growth, Membership, ResolvedCluster, StoragePlan};
+pub use storage_plan::data_source_of;
 
 pub use crate::pki::{Given, GivenKey, KeyFacts};

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answers, Desired};
 use super::facts::NetworkPolicySettings;
+use super::nats;
 use super::parts::{Pods, object};
-use super::resolved::ResolvedCluster;
+use super::resolved::{ResolvedCluster, StoragePlan};
 use crate::api::cluster_status::Endpoint;
 use crate::api::{labels, names};
 use crate::etcd::{CLIENT_PORT, PEER_PORT};
@@ -26,10 +27,13 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
             &control_plane,
             Pods::ControlPlane,
             "control-plane",
-            to_control_plane(endpoint),
+            to_control_plane(cluster, endpoint),
         ),
     };
     answers.insert(cluster.id(kinds::NETWORK_POLICY, control_plane), of_control_plane);
+    if cluster.storage != StoragePlan::Etcd {
+        return;
+    }
     let of_etcd = match &cluster.network_policies {
         None => not_wanted(),
         Some(settings) => want(cluster, &etcd, Pods::Etcd, "etcd", to_etcd(cluster, settings)),
@@ -61,8 +65,15 @@ fn want(
     )))
 }
 
-fn to_control_plane(endpoint: &Endpoint) -> Value {
-    json!([{"ports": [port(endpoint.api_port), port(endpoint.konnectivity_port)]}])
+fn to_control_plane(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
+    let mut rules = vec![json!({"ports": [port(endpoint.api_port), port(endpoint.konnectivity_port)]})];
+    if let StoragePlan::Nats(_) = cluster.storage {
+        rules.push(json!({
+            "from": [{"podSelector": {"matchLabels": cluster.selector(Pods::ControlPlane)}}],
+            "ports": [port(nats::ROUTES_PORT)],
+        }));
+    }
+    json!(rules)
 }
 
 /// Every pod of the cluster is a client of etcd; its peers are its own members alone. The operator asks members about

@@ -3,8 +3,8 @@
 use super::answer::Answers;
 use super::resolved::ResolvedCluster;
 use super::{
-    config_map, control_plane, defrag_job, disruption_budgets, etcd_pods, key_secrets, network_policies,
-    services, volumes,
+    config_map, control_plane, defrag_job, disruption_budgets, etcd_pods, key_secrets, nats,
+    network_policies, services, volumes,
 };
 use crate::pki::KeyPurpose;
 
@@ -22,6 +22,7 @@ pub fn objects(cluster: &ResolvedCluster) -> Answers {
 pub(super) fn unpatched(cluster: &ResolvedCluster) -> Answers {
     let mut answers = Answers::new();
     services::answer(cluster, &mut answers);
+    nats::answer(cluster, &mut answers);
     key_secrets::answer(cluster, &mut answers);
     config_map::answer(cluster, &mut answers);
     etcd_pods::answer(cluster, &mut answers);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::facts::NetworkPolicySettings;
-use super::world::{World, worlds};
+use super::world::{World, worlds, worlds_without_etcd};
 use super::*;
 use crate::api::{labels, names};
 use crate::object::{Object, ObjectId, Observed, kinds};
@@ -44,7 +44,7 @@ fn is_kept_for_ever(id: &ObjectId) -> bool {
 
 #[test]
 fn what_a_cluster_makes_is_watched_and_claimed() {
-    for world in rich() {
+    for world in rich().into_iter().chain(worlds_without_etcd()) {
         let claimed = names::claimed("edge", &world.cluster.spec);
         for (id, answer) in world.answers() {
             assert!(observe::CHILDREN.contains(&id.kind), "{id} is not watched");

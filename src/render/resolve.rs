@@ -7,9 +7,12 @@ use super::exposure::{self, Exposure};
 use super::facts::{Facts, Settings};
 use super::key_plan::Keys;
 use super::patches::Patches;
-use super::resolved::{EtcdPlan, ResolvedCluster};
-use super::{additions, allowed, etcd_plan, given_keys, k0s_settings, objects, revisions, supported};
-use crate::api::cluster_parts::{KeyAlgorithm, UpdatePolicy};
+use super::resolved::{EtcdPlan, Growth, ResolvedCluster};
+use super::{
+    additions, allowed, etcd_plan, given_keys, k0s_settings, objects, persistence, revisions, storage_plan,
+    supported,
+};
+use crate::api::cluster_parts::{KeyAlgorithm, StorageType, UpdatePolicy};
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, Pins, names};
 use crate::etcd::{self, SettingRefusal};
@@ -33,10 +36,26 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
     if !(0..=9).contains(&replicas) {
         return Err(invalid("spec.replicas", "write a number from 0 to 9"));
     }
+    let replicas = storage_plan::replicas(spec, facts, replicas, &mut held);
+    let storage = storage_plan::decide(spec, facts, &mut held)?;
+    let mut growth = Growth::default();
+    let data_volume = persistence::decide(spec, facts, &mut held, &mut growth)?;
+    let nats_claim = persistence::nats_claim(spec, facts, &mut held, &mut growth);
     let etcd_settings = etcd_settings(spec)?;
     let exposure = exposure::decide(spec, facts, settings, &mut held);
     let can_change = exposure.endpoint.is_ok();
-    let etcd = etcd_plan::decide(spec, facts, settings, replicas, can_change, &mut held)?;
+    let etcd = match storage.storage_type() {
+        StorageType::Etcd => etcd_plan::decide(
+            spec,
+            facts,
+            settings,
+            replicas,
+            can_change,
+            &mut held,
+            &mut growth,
+        )?,
+        StorageType::Kine | StorageType::Nats => etcd_plan::none(),
+    };
     let key_algorithm = facts
         .pins
         .key_algorithm
@@ -53,7 +72,15 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
     };
     let renew_before = keys.shortest_renew_before()?;
     let keys = keys.decide(&mut held)?;
-    let pins = pins(facts, version, &etcd, &exposure, key_algorithm, revision);
+    let pins = pins(
+        facts,
+        version,
+        (storage.storage_type(), &etcd),
+        &exposure,
+        key_algorithm,
+        revision,
+    );
+    growth.is_refused = held.iter().any(|held| held.reason == "NotPossible");
     let mut cluster = ResolvedCluster {
         name: facts.name.clone(),
         namespace: facts.namespace.clone(),
@@ -64,6 +91,10 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         version,
         image,
         replicas,
+        storage,
+        data_volume,
+        nats_claim,
+        growth,
         etcd,
         etcd_settings,
         service_type: exposure.service_type,
@@ -152,13 +183,16 @@ fn check(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result<(), S
     if let Some(refusal) = given_keys::refusal(spec, facts) {
         return Err(refusal);
     }
+    if let Some(refusal) = storage_plan::change(spec, facts) {
+        return Err(refusal);
+    }
     if !facts.unreadable.is_empty() {
         return stalled(
             "NotReadable",
             format!("cannot read all of: {}", facts.unreadable.join(", ")),
         );
     }
-    check_leftovers(facts)
+    check_leftovers(facts, storage_plan::wanted_type(spec))
 }
 
 /// Services must be called by names that begin with a letter; ours begin with `kmc-`, but a Secret's does not.
@@ -170,11 +204,13 @@ fn is_label(name: &str) -> bool {
 
 /// A root key that is gone while what was made with it is still there is never made anew: the data, or every worker,
 /// belongs to the old one.
-fn check_leftovers(facts: &Facts) -> Result<(), Stalled> {
+fn check_leftovers(facts: &Facts, storage: StorageType) -> Result<(), Stalled> {
     let secret = |purpose: KeyPurpose| names::key(&facts.name, purpose.suffix());
     let missing: Vec<String> = KeyPurpose::ALL
         .into_iter()
-        .filter(|purpose| purpose.is_root() && !facts.keys.contains_key(purpose))
+        .filter(|purpose| {
+            purpose.is_root() && purpose.is_needed_with(storage) && !facts.keys.contains_key(purpose)
+        })
         .map(secret)
         .collect();
     let ca = facts.keys.get(&KeyPurpose::Ca);
@@ -308,7 +344,7 @@ fn known_uids(facts: &Facts) -> Vec<String> {
 fn pins(
     facts: &Facts,
     version: Version,
-    etcd: &EtcdPlan,
+    (storage, etcd): (StorageType, &EtcdPlan),
     exposure: &Exposure,
     key_algorithm: KeyAlgorithm,
     revision: u32,
@@ -322,8 +358,10 @@ fn pins(
     };
     Pins {
         version: Some(version.to_string()),
-        etcd_image: Some(etcd.image.clone()),
-        etcd_members: Some(etcd.membership.wanted),
+        // Etcd's members say that it is etcd.
+        storage_type: Some(storage).filter(|storage| *storage != StorageType::Etcd),
+        etcd_image: Some(etcd.image.clone()).filter(|_| storage == StorageType::Etcd),
+        etcd_members: Some(etcd.membership.wanted).filter(|_| storage == StorageType::Etcd),
         etcd: etcd.membership.stored.clone(),
         service_type: Some(exposure.service_type),
         api_port: exposure.ports.0,

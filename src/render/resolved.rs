@@ -1,19 +1,20 @@
 //! A cluster with every default, pin and refusal decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use crate::api::ClusterSpec;
-use crate::api::cluster_parts::{KeyAlgorithm, ServiceType};
+use crate::api::cluster_parts::{KeyAlgorithm, ServiceType, StorageType};
 use crate::api::cluster_status::{Endpoint, HeldStatus};
 use crate::api::{EtcdPins, Pins};
 use crate::etcd::{Place, Step};
 use crate::k0s::Version;
 use crate::pki::{KeyDecision, KeyFacts, KeyPurpose};
 
-use super::facts::{NetworkPolicySettings, ServiceFacts, StatefulSetFacts, VolumeFacts};
+use super::facts::{ConfigFacts, NetworkPolicySettings, ServiceFacts, StatefulSetFacts, VolumeFacts};
+use super::fill::Source;
 use super::patches::Patches;
 
 /// Everything [`super::objects`] needs. No default, pin or fact is looked at after this.
@@ -33,6 +34,11 @@ pub struct ResolvedCluster {
     /// Reference of the k0s image, with tag or digest.
     pub image: String,
     pub replicas: i32,
+    pub storage: StoragePlan,
+    pub data_volume: DataVolume,
+    /// Spec of the claims of NATS servers; `None` with another storage.
+    pub nats_claim: Option<Value>,
+    pub growth: Growth,
     pub etcd: EtcdPlan,
     /// What the user chose for etcd's configuration file, with the types that etcd reads.
     pub etcd_settings: Map<String, Value>,
@@ -85,7 +91,76 @@ pub struct Membership {
     pub step: Option<Step>,
 }
 
-/// The etcd of a cluster.
+/// What the control-plane pods have at `/var/lib/k0s`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DataVolume {
+    EmptyDir,
+    /// A directory of the node.
+    HostPath(String),
+    /// A claim for each pod, with the labels and annotations of the user.
+    Claim {
+        name: String,
+        labels: BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
+        spec: Value,
+    },
+}
+
+/// Claims that are to be larger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Growth {
+    /// Size by name of the claim: at most one for each StatefulSet at a time.
+    pub claims: BTreeMap<String, String>,
+    /// StorageClasses of which nobody knows whether their volumes may grow.
+    pub ask: BTreeSet<String>,
+    pub is_refused: bool,
+}
+
+impl Growth {
+    /// Says whether something waits for a StorageClass, which tells nobody when it changes.
+    pub fn is_held(&self) -> bool {
+        self.is_refused || !self.ask.is_empty()
+    }
+}
+
+/// Where a control plane keeps its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoragePlan {
+    Etcd,
+    /// A database, whose address and password are in a Secret of the user.
+    Kine(DataSource),
+    /// A server in every pod; what they show each other is in a Secret of ours.
+    Nats(DataSource),
+}
+
+/// The value that the configuration is filled with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSource {
+    /// `Err` says what is waited for, as a phrase that follows "waiting for".
+    pub source: Result<Source, String>,
+    /// The configuration as it is.
+    pub filled: Option<ConfigFacts>,
+}
+
+impl StoragePlan {
+    pub fn storage_type(&self) -> StorageType {
+        match self {
+            Self::Etcd => StorageType::Etcd,
+            Self::Kine(_) => StorageType::Kine,
+            Self::Nats(_) => StorageType::Nats,
+        }
+    }
+
+    /// The value to fill in; `None` with etcd, whose configuration needs none.
+    pub(super) fn data_source(&self) -> Option<&DataSource> {
+        match self {
+            Self::Etcd => None,
+            Self::Kine(source) | Self::Nats(source) => Some(source),
+        }
+    }
+}
+
+/// The etcd of a cluster. With another storage it has no members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EtcdPlan {
     /// Reference of the image.

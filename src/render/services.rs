@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answers, Desired};
 use super::gather::service_name;
 use super::parts::{Pods, add_below, object, plain};
-use super::resolved::ResolvedCluster;
+use super::resolved::{ResolvedCluster, StoragePlan};
 use crate::api::cluster_parts::{ServiceSpec, ServiceType};
 use crate::api::names;
 use crate::etcd::{CLIENT_PORT, PEER_PORT};
@@ -30,6 +30,9 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
             other(cluster, wanted)
         };
         answers.insert(cluster.id(kinds::SERVICE, name), answer);
+    }
+    if cluster.storage != StoragePlan::Etcd {
+        return;
     }
     let name = names::etcd(&cluster.name);
     let answer = match &cluster.keys_wait {

@@ -3,8 +3,8 @@
 use super::answer::Stalled;
 use crate::api::ClusterSpec;
 use crate::api::cluster_parts::{
-    EtcdSpec, KubeconfigSpec, PersistenceSpec, PersistenceType, PkiSpec, PodDisruptionBudgetSpec,
-    ServiceSpec, StorageSpec, StorageType, VolumeSize,
+    EtcdSpec, KubeconfigSpec, PersistenceSpec, PkiSpec, PodDisruptionBudgetSpec, ServiceSpec, StorageSpec,
+    VolumeSize,
 };
 use crate::k0s::has_node_local_load_balancing;
 
@@ -87,35 +87,18 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
     note(ingress.is_some(), "spec.ingress");
     note(gateway.is_some(), "spec.gateway");
     if let Some(PersistenceSpec {
-        persistence_type,
-        host_path,
-        persistent_volume_claim,
+        persistence_type: _,
+        host_path: _,
+        persistent_volume_claim: _,
     }) = persistence
-    {
-        match persistence_type {
-            None | Some(PersistenceType::EmptyDir) => {
-                note(host_path.is_some(), "spec.persistence.hostPath");
-                note(
-                    persistent_volume_claim.is_some(),
-                    "spec.persistence.persistentVolumeClaim",
-                );
-            }
-            Some(PersistenceType::HostPath | PersistenceType::Pvc) => note(true, "spec.persistence.type"),
-        }
-    }
+    {}
     if let Some(StorageSpec {
-        storage_type,
+        storage_type: _,
         etcd,
-        kine,
-        nats,
+        kine: _,
+        nats: _,
     }) = storage
     {
-        match storage_type {
-            None | Some(StorageType::Etcd) => {}
-            Some(StorageType::Kine | StorageType::Nats) => note(true, "spec.storage.type"),
-        }
-        note(kine.is_some(), "spec.storage.kine");
-        note(nats.is_some(), "spec.storage.nats");
         if let Some(EtcdSpec {
             image: _,
             args: _,
@@ -174,15 +157,13 @@ mod tests {
         let written = json!({
             "ttl": "1h",
             "ingress": {"apiHost": "a", "konnectivityHost": "b"},
-            "persistence": {"type": "pvc"},
-            "storage": {"type": "nats"},
             "remoteHostCluster": {"kubeconfigRef": {"name": "elsewhere"}},
         });
         assert_eq!(
             refusal(written).as_deref(),
             Some(
-                "not supported yet: spec.ttl, spec.ingress, spec.persistence.type, spec.storage.type, \
-                 spec.remoteHostCluster; nothing of this generation is applied until they are removed"
+                "not supported yet: spec.ttl, spec.ingress, spec.remoteHostCluster; nothing of this generation is \
+                 applied until they are removed"
             )
         );
     }

@@ -1,4 +1,4 @@
-//! The volume claims of etcd: made by its StatefulSet, never dropped, and taken back from a predecessor.
+//! The volume claims of the pods: made by their StatefulSets, never dropped, and taken back from a predecessor.
 
 use serde_json::{Value, json};
 
@@ -10,6 +10,14 @@ use crate::object::kinds;
 /// Answers for the claims that exist. Only a deletion policy ever removes one.
 pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
     for (name, volume) in &cluster.volumes {
+        if let Some(size) = cluster.growth.claims.get(name) {
+            let size = size.clone();
+            answers.insert(
+                cluster.id(kinds::PERSISTENT_VOLUME_CLAIM, name),
+                Answer::Want(Desired::Grown { size }),
+            );
+            continue;
+        }
         // One that says nothing belongs to whoever has the keys: the StatefulSet made it.
         let Some(uid) = &volume.cluster_uid else { continue };
         let is_ours = *uid == cluster.uid && !volume.is_retained;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Answer, Answers, Desired, Facts, ResolvedCluster, Settings, Stalled, objects, resolve};
+use super::{
+    Answer, Answers, Desired, Facts, ResolvedCluster, Settings, SourceFacts, Stalled, objects, resolve,
+};
 use crate::api::{K0smotronCluster, labels, names};
 use crate::object::{Object, ObjectId, Observed, kinds};
 use crate::pki::{Given, Issue, KeyPurpose};
@@ -18,8 +20,13 @@ pub(super) struct World {
     pub nodes: Vec<String>,
     pub settings: Settings,
     pub given: BTreeMap<KeyPurpose, Given>,
+    /// What a look at the data source of kine tells.
+    pub data_source: Option<SourceFacts>,
+    pub storage_classes: BTreeMap<String, bool>,
     /// Deletions so far.
     pub dropped: Vec<ObjectId>,
+    /// Claims that were grown so far, in order.
+    pub grown: Vec<String>,
 }
 
 impl World {
@@ -38,7 +45,12 @@ impl World {
             nodes: vec!["203.0.113.7".into(), "203.0.113.8".into()],
             settings: Settings::standard(),
             given: BTreeMap::new(),
+            data_source: Some(SourceFacts::Usable {
+                version: "uid-db/1".into(),
+            }),
+            storage_classes: BTreeMap::from([("fast".to_owned(), true), ("rigid".to_owned(), false)]),
             dropped: Vec::new(),
+            grown: Vec::new(),
         }
     }
 
@@ -54,7 +66,11 @@ impl World {
             objects: self.live.clone().into_iter().collect(),
             unreadable: Vec::new(),
         };
-        let facts = Facts::gather(&self.cluster, &observed, &self.nodes, NOW.parse().unwrap());
+        let facts = Facts {
+            data_source: self.data_source.clone(),
+            storage_classes: self.storage_classes.clone(),
+            ..Facts::gather(&self.cluster, &observed, &self.nodes, NOW.parse().unwrap())
+        };
         facts.with_given(self.given.clone())
     }
 
@@ -141,6 +157,25 @@ impl World {
                 }
                 Answer::Want(Desired::Object(object)) => self.write(id, object),
                 Answer::Want(Desired::Key { secret, issue, .. }) => self.issue(id, secret, &issue),
+                Answer::Want(Desired::Filled { mut secret, fill }) => {
+                    let told = [labels::CONTENT_DIGEST, labels::SOURCE_VERSION];
+                    let is_same = |live: &Object| {
+                        told.iter()
+                            .all(|key| live.annotation(key) == secret.annotation(key))
+                    };
+                    if self.live.get(&id).is_some_and(is_same) {
+                        continue;
+                    }
+                    secret.0["metadata"]["annotations"][labels::SOURCE_DIGEST] =
+                        json!(format!("digest-of-{}", fill.source.version.as_str()));
+                    self.write(id, secret);
+                }
+                Answer::Want(Desired::Grown { size }) => {
+                    let claim = self.live.get_mut(&id).unwrap();
+                    claim.0["spec"]["resources"]["requests"]["storage"] = json!(size);
+                    claim.0["status"]["capacity"]["storage"] = json!(size);
+                    self.grown.push(id.name);
+                }
                 Answer::Want(Desired::Metadata { patch }) => {
                     let live = self.live.get_mut(&id).unwrap();
                     merge(&mut live.0["metadata"], patch);
@@ -170,19 +205,24 @@ impl World {
     }
 
     fn claim(&mut self, id: &ObjectId, object: &Object) {
-        if id.name != names::etcd("edge") {
-            return;
-        }
-        let template = &object.0["spec"]["volumeClaimTemplates"][0];
-        for ordinal in 0..object.integer("/spec/replicas").unwrap_or_default() {
-            let name = format!("etcd-data-{}-{ordinal}", id.name);
-            let claim = ObjectId::new(kinds::PERSISTENT_VOLUME_CLAIM, "tenant-7", &name);
-            self.live.entry(claim).or_insert_with(|| {
-                let mut claim = template.clone();
-                claim["metadata"]["name"] = json!(name);
-                claim["metadata"]["namespace"] = json!("tenant-7");
-                Object(claim)
-            });
+        let templates = object
+            .0
+            .pointer("/spec/volumeClaimTemplates")
+            .and_then(Value::as_array);
+        for template in templates.into_iter().flatten() {
+            for ordinal in 0..object.integer("/spec/replicas").unwrap_or_default() {
+                let first = template["metadata"]["name"].as_str().unwrap();
+                let name = format!("{first}-{}-{ordinal}", id.name);
+                let claim = ObjectId::new(kinds::PERSISTENT_VOLUME_CLAIM, "tenant-7", &name);
+                self.live.entry(claim).or_insert_with(|| {
+                    let mut claim = template.clone();
+                    claim["metadata"]["name"] = json!(name);
+                    claim["metadata"]["namespace"] = json!("tenant-7");
+                    let capacity = claim["spec"]["resources"]["requests"].clone();
+                    claim["status"] = json!({"phase": "Bound", "capacity": capacity});
+                    Object(claim)
+                });
+            }
         }
     }
 
@@ -279,5 +319,13 @@ pub(super) fn worlds() -> Vec<World> {
         World::settled(json!({"replicas": 5, "service": {"type": "ClusterIP", "apiPort": 443}})),
         World::settled(json!({"replicas": 2, "podDisruptionBudget": {"enabled": false}})),
         World::settled(json!({"storage": {"etcd": {"defragJob": {"enabled": true}}}})),
+    ]
+}
+
+/// Running clusters that keep their data elsewhere than in etcd.
+pub(super) fn worlds_without_etcd() -> Vec<World> {
+    vec![
+        World::settled(json!({"replicas": 2, "storage": {"type": "nats"}})),
+        World::settled(json!({"storage": {"type": "kine", "kine": {"dataSourceSecretName": "db"}}})),
     ]
 }

@@ -36,6 +36,12 @@ pub mod reason {
     pub const FOREIGN_OBJECT: &str = "ForeignObject";
     /// A key that is there was made for another cluster of this name.
     pub const LEFTOVER_KEY: &str = "LeftoverKey";
+    /// The Secret with the data source of kine is not there.
+    pub const DATA_SOURCE_MISSING: &str = "DataSourceMissing";
+    /// It is there, and its value cannot be used.
+    pub const DATA_SOURCE_UNUSABLE: &str = "DataSourceUnusable";
+    /// What is asked for cannot be done to what exists.
+    pub const NOT_POSSIBLE: &str = "NotPossible";
     /// A version that may not follow the one that runs.
     pub const VERSION_SKEW: &str = "VersionSkew";
     /// The API server refuses what would be written.
@@ -309,9 +315,12 @@ pub(super) fn kubeconfig_ready(input: &Input<'_>, wanted: &Wanted) -> Verdict {
 /// Returns what only a person can resolve, the most fundamental first: `(reason, message)`.
 pub(super) fn needs_a_person(input: &Input<'_>, wanted: &Wanted) -> Option<(String, String)> {
     // The others wait for something, or have no effect.
-    const FOR_A_PERSON: [&str; 5] = [
+    const FOR_A_PERSON: [&str; 8] = [
         reason::FOREIGN_OBJECT,
         reason::LEFTOVER_KEY,
+        reason::DATA_SOURCE_MISSING,
+        reason::DATA_SOURCE_UNUSABLE,
+        reason::NOT_POSSIBLE,
         reason::VERSION_SKEW,
         reason::ADDRESS_CHANGED,
         MATCHES_NOTHING,

@@ -196,7 +196,7 @@ async fn the_installed_account_has_the_rights_it_needs_and_uses_those_it_has() {
 
 /// Rights that this test does not come to use, and when they are.
 fn is_explained(right: &str) -> bool {
-    const WHEN: [(&str, &str); 11] = [
+    const WHEN: [(&str, &str); 12] = [
         (
             "an object of that name is there already",
             "get core/configmaps get core/services get core/persistentvolumeclaims",
@@ -222,6 +222,7 @@ fn is_explained(right: &str) -> bool {
             "etcd is to be defragmented",
             "get batch/cronjobs create batch/cronjobs patch batch/cronjobs delete batch/cronjobs",
         ),
+        ("a volume is to grow", "get storage.k8s.io/storageclasses"),
         (
             "network policies are there already, or are switched off",
             "get networking.k8s.io/networkpolicies delete networking.k8s.io/networkpolicies",

@@ -46,6 +46,8 @@ fn answers(case: &str) -> BTreeMap<String, Value> {
     let value = |answer: Answer| match answer {
         Answer::Want(Desired::Object(Object(object))) => object,
         Answer::Want(Desired::Key { secret, issue, .. }) => json!({"issue": issue, "secret": secret}),
+        Answer::Want(Desired::Filled { secret, fill }) => json!({"fill": fill, "secret": secret}),
+        Answer::Want(Desired::Grown { size }) => json!(format!("grow to {size}")),
         Answer::Want(Desired::Metadata { patch }) => json!({"metadata": patch}),
         Answer::Want(Desired::AsItIs) => json!("as it is"),
         Answer::Drop { why } => json!(format!("DROP: {why}")),

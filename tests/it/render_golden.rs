@@ -29,7 +29,13 @@ fn rendered_objects_are_as_reviewed(
         "etcd-settings-and-defragmentation",
         "patches",
         "network-policies",
-        "certificates-of-the-user"
+        "certificates-of-the-user",
+        "kine",
+        "kine-without-its-secret",
+        "nats",
+        "persistent-volume-claim",
+        "host-path",
+        "growing-volumes"
     )]
     case: &str,
 ) {
@@ -47,8 +53,12 @@ pub fn input(case: &str) -> String {
 fn written(case: &str, namespace: &str) -> Vec<(ObjectId, Object)> {
     let answers = objects(&resolved(&input(case)).unwrap());
     let written = answers.into_values().filter_map(|answer| match answer {
-        Answer::Want(Desired::Object(object) | Desired::Key { secret: object, .. }) => Some(object),
-        Answer::Want(Desired::Metadata { .. } | Desired::AsItIs)
+        Answer::Want(
+            Desired::Object(object)
+            | Desired::Key { secret: object, .. }
+            | Desired::Filled { secret: object, .. },
+        ) => Some(object),
+        Answer::Want(Desired::Metadata { .. } | Desired::Grown { .. } | Desired::AsItIs)
         | Answer::Drop { .. }
         | Answer::Keep { .. } => None,
     });
@@ -104,6 +114,10 @@ async fn dry_run(servers: &Servers, objects: Vec<Value>) -> Vec<Object> {
 #[case("patches")]
 #[case("network-policies")]
 #[case("certificates-of-the-user")]
+#[case("kine")]
+#[case("nats")]
+#[case("persistent-volume-claim")]
+#[case("host-path")]
 #[case("three-replicas-load-balancer-without-address")]
 #[case("five-replicas-cluster-ip-with-everything")]
 #[tokio::test]
@@ -195,7 +209,14 @@ pub fn resolved(text: &str) -> Result<ResolvedCluster, Stalled> {
             .collect(),
         unreadable: Vec::new(),
     };
-    let facts = Facts::gather(&cluster, &children, &nodes, NOW.parse().unwrap());
+    if let Some(allows) = setting("allowsHostPath") {
+        operator.allows_host_path = serde_json::from_value(allows).unwrap();
+    }
+    let mut facts = Facts::gather(&cluster, &children, &nodes, NOW.parse().unwrap());
+    facts.data_source = setting("dataSource").map(|found| serde_json::from_value(found).unwrap());
+    if let Some(classes) = setting("storageClasses") {
+        facts.storage_classes = serde_json::from_value(classes).unwrap();
+    }
     let given = setting("given").map(|given| serde_json::from_value(given).unwrap());
     resolve(
         &cluster.spec,
@@ -222,6 +243,11 @@ fn rendered(text: &str) -> String {
                 documents.push(yaml(&json!({"issue": issue, "secret": secret})));
                 "make the key".to_owned()
             }
+            Answer::Want(Desired::Filled { secret, fill }) => {
+                documents.push(yaml(&json!({"fill": fill, "secret": secret})));
+                "fill".to_owned()
+            }
+            Answer::Want(Desired::Grown { size }) => format!("grow to {size}"),
             Answer::Want(Desired::Metadata { patch }) => {
                 documents.push(yaml(&json!({"metadataOf": id.to_string(), "patch": patch})));
                 "change metadata".to_owned()

@@ -11,7 +11,7 @@ use crate::api::fleet::Fleet;
 use crate::diagnostic::{Findings, SourceTree};
 use crate::fleet::Admission;
 use crate::object::ObjectId;
-use crate::plan::{Action, Operation, Plan, Upgraded};
+use crate::plan::{Action, Operation, Plan, Upgraded, Verb};
 
 /// Version of the documents. It grows when a field changes its meaning or goes; new fields may come any time.
 const VERSION: u32 = 1;
@@ -151,13 +151,9 @@ fn entry(wave: &str, action: &Action) -> Value {
 
 /// Returns `create`, `change` or `delete`.
 pub fn verb(operation: &Operation) -> &'static str {
-    match operation {
-        Operation::Create { .. } | Operation::Issue { .. } => "create",
-        Operation::Apply { .. }
-        | Operation::Reissue { .. }
-        | Operation::PatchMetadata { .. }
-        | Operation::ChangeMembers { .. }
-        | Operation::ReplacePod { .. } => "change",
-        Operation::Delete { .. } => "delete",
+    match operation.verb() {
+        Verb::Create => "create",
+        Verb::Change => "change",
+        Verb::Delete => "delete",
     }
 }

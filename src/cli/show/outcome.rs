@@ -9,7 +9,7 @@ pub use super::text::name;
 use crate::apply::Ending;
 use crate::cli::ui::{COLUMNS, wrap};
 use crate::object::ObjectId;
-use crate::plan::{ActionResult, Operation, Outcome, Plan};
+use crate::plan::{ActionResult, Operation, Outcome, Plan, Verb};
 
 /// Returns one line about one ended action, without line end.
 pub fn line(id: &ObjectId, done: &str, ending: &Ending) -> String {
@@ -34,16 +34,10 @@ pub fn text(plan: &Plan, outcome: &Outcome) -> String {
     let (mut not_done, mut failed, mut unknown) = (0, 0, 0);
     for (id, result) in &outcome.results {
         match result {
-            ActionResult::Done { .. } => match operations.get(id) {
-                Some(Operation::Create { .. } | Operation::Issue { .. }) | None => created += 1,
-                Some(
-                    Operation::Apply { .. }
-                    | Operation::Reissue { .. }
-                    | Operation::PatchMetadata { .. }
-                    | Operation::ChangeMembers { .. }
-                    | Operation::ReplacePod { .. },
-                ) => changed += 1,
-                Some(Operation::Delete { .. }) => deleted += 1,
+            ActionResult::Done { .. } => match operations.get(id).map(|operation| operation.verb()) {
+                Some(Verb::Create) | None => created += 1,
+                Some(Verb::Change) => changed += 1,
+                Some(Verb::Delete) => deleted += 1,
             },
             ActionResult::Foreign { owner } => {
                 not_done += 1;

@@ -15,7 +15,7 @@ use crate::cli::ui::{CHANGE, COLUMNS, CREATE, DELETE, FAINT, Verbosity, WARNING,
 use crate::diagnostic::visible;
 use crate::fleet::Hub;
 use crate::object::{ObjectId, kinds, pointer};
-use crate::plan::{Action, FieldChange, HeldReason, Impact, Operation, Plan, Upgraded};
+use crate::plan::{Action, FieldChange, HeldReason, Impact, Operation, Plan, Upgraded, Verb};
 
 /// Characters of one value. Longer ones are cut: who needs all of it takes `-o json`.
 const VALUE_MAX: usize = 240;
@@ -228,14 +228,10 @@ fn names_of(ids: &[&ObjectId], most: usize) -> String {
 
 fn entry(block: &Block<'_>, width: usize, detail: Detail) -> String {
     let action = block.first;
-    let (style, symbol, word, impact) = match action.operation {
-        Operation::Create { .. } | Operation::Issue { .. } => (CREATE, '+', "create", None),
-        Operation::Apply { .. }
-        | Operation::Reissue { .. }
-        | Operation::PatchMetadata { .. }
-        | Operation::ChangeMembers { .. }
-        | Operation::ReplacePod { .. } => (CHANGE, '~', action.impact.as_str(), None),
-        Operation::Delete { .. } => (DELETE, '-', "DELETE", Some(action.impact.as_str())),
+    let (style, symbol, word, impact) = match action.operation.verb() {
+        Verb::Create => (CREATE, '+', "create", None),
+        Verb::Change => (CHANGE, '~', action.impact.as_str(), None),
+        Verb::Delete => (DELETE, '-', "DELETE", Some(action.impact.as_str())),
     };
     let title = title(&block.ids);
     let impact = impact.map(|impact| format!("  {impact}")).unwrap_or_default();
@@ -309,14 +305,10 @@ pub fn upgrade(upgraded: &[Upgraded], now: u32, then: u32) -> String {
 
 /// One object that the operator would write, below its cluster.
 fn of_child(action: &Action) -> String {
-    let (style, symbol) = match action.operation {
-        Operation::Create { .. } | Operation::Issue { .. } => (CREATE, '+'),
-        Operation::Apply { .. }
-        | Operation::Reissue { .. }
-        | Operation::PatchMetadata { .. }
-        | Operation::ChangeMembers { .. }
-        | Operation::ReplacePod { .. } => (CHANGE, '~'),
-        Operation::Delete { .. } => (DELETE, '-'),
+    let (style, symbol) = match action.operation.verb() {
+        Verb::Create => (CREATE, '+'),
+        Verb::Change => (CHANGE, '~'),
+        Verb::Delete => (DELETE, '-'),
     };
     let line = format!(
         "{} {}  {}",

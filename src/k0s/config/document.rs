@@ -15,8 +15,14 @@ pub struct Forced<'a> {
     pub konnectivity_port: i32,
     /// Joined with the user's own.
     pub sans: &'a [String],
-    pub etcd_endpoint: &'a str,
-    pub etcd_prefix: &'a str,
+    pub storage: ForcedStorage<'a>,
+}
+
+/// Where the Kubernetes API keeps its data.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ForcedStorage<'a> {
+    Etcd { endpoint: &'a str, prefix: &'a str },
+    Kine { data_source: &'a str },
 }
 
 /// Directory of keys and certificates in a controller.
@@ -41,16 +47,7 @@ pub fn configuration(user: Option<&FreeForm>, forced: &Forced<'_>) -> Value {
                 "sans": sans,
             },
             "konnectivity": {"agentPort": forced.konnectivity_port},
-            "storage": {
-                "type": "etcd",
-                "etcd": {"externalCluster": {
-                    "endpoints": [forced.etcd_endpoint],
-                    "etcdPrefix": forced.etcd_prefix,
-                    "caFile": format!("{PKI}/etcd-ca.crt"),
-                    "clientCertFile": format!("{PKI}/apiserver-etcd-client.crt"),
-                    "clientKeyFile": format!("{PKI}/apiserver-etcd-client.key"),
-                }},
-            },
+            "storage": storage(&forced.storage),
             // Written out: what k0s does without it has not been the same in all its releases.
             "telemetry": {"enabled": false},
         },
@@ -60,6 +57,25 @@ pub fn configuration(user: Option<&FreeForm>, forced: &Forced<'_>) -> Value {
         document = merged;
     }
     document
+}
+
+fn storage(forced: &ForcedStorage<'_>) -> Value {
+    match forced {
+        ForcedStorage::Etcd { endpoint, prefix } => json!({
+            "type": "etcd",
+            "etcd": {"externalCluster": {
+                "endpoints": [endpoint],
+                "etcdPrefix": prefix,
+                "caFile": format!("{PKI}/etcd-ca.crt"),
+                "clientCertFile": format!("{PKI}/apiserver-etcd-client.crt"),
+                "clientKeyFile": format!("{PKI}/apiserver-etcd-client.key"),
+            }},
+        }),
+        ForcedStorage::Kine { data_source } => json!({
+            "type": "kine",
+            "kine": {"dataSource": data_source},
+        }),
+    }
 }
 
 fn lay_over(below: &mut Value, above: Value) {
@@ -103,8 +119,10 @@ mod tests {
                 api_port: 30443,
                 konnectivity_port: 30132,
                 sans: &sans,
-                etcd_endpoint: "https://kmc-edge-etcd:2379",
-                etcd_prefix: "edge",
+                storage: ForcedStorage::Etcd {
+                    endpoint: "https://kmc-edge-etcd:2379",
+                    prefix: "edge",
+                },
             },
         )
     }

@@ -87,16 +87,10 @@ fn planned(entries: &[FleetEntry], observed: &Observed, policy: &FleetPolicy) ->
 fn lines(plan: &Plan) -> Vec<String> {
     let action = |action: &Action| {
         let name = &action.id.name;
-        match action.operation {
-            Operation::Create { .. } | Operation::Issue { .. } => format!("+ {name}"),
-            Operation::Delete { .. } => format!("- {name} {}", action.impact.as_str()),
-            Operation::Apply { .. }
-            | Operation::Reissue { .. }
-            | Operation::PatchMetadata { .. }
-            | Operation::ChangeMembers { .. }
-            | Operation::ReplacePod { .. } => {
-                format!("~ {name} {}", action.impact.as_str())
-            }
+        match action.operation.verb() {
+            Verb::Create => format!("+ {name}"),
+            Verb::Delete => format!("- {name} {}", action.impact.as_str()),
+            Verb::Change => format!("~ {name} {}", action.impact.as_str()),
         }
     };
     let held = plan

@@ -31,6 +31,21 @@ fn execute(server: &mut Observed, action: &Action, manager: &str) {
             let secret = issued(server, id, secret, issue);
             update(server, id, uid, &secret, manager);
         }
+        Operation::Fill { secret, uid, .. } => match uid {
+            None => create(server, id, secret, manager),
+            Some(uid) => update(server, id, uid, secret, manager),
+        },
+        Operation::Grow { uid, size } => {
+            let mut live = server.objects.remove(id).expect("a claim that grows exists");
+            assert_eq!(live.uid(), Some(uid.as_str()), "{id}");
+            live.0["spec"]["resources"]["requests"]["storage"] = json!(size);
+            put(server, id, live);
+        }
+        Operation::Recreate { body, uid, .. } => {
+            let live = server.objects.remove(id).expect("what is made again exists");
+            assert_eq!(live.uid(), Some(uid.as_str()), "{id}");
+            create(server, id, body, manager);
+        }
         Operation::PatchMetadata { uid, metadata, .. } => {
             let mut live = server.objects.remove(id).expect("a patched object exists");
             assert_eq!(live.uid(), Some(uid.as_str()), "{id}");
@@ -174,14 +189,14 @@ fn issued(server: &Observed, id: &ObjectId, secret: &Object, issue: &Issue) -> O
     annotations[labels::FINGERPRINT] = json!(format!("fingerprint-{}", id.name));
     let issuer = match issue {
         Issue::Leaf { issuer, .. } | Issue::Kubeconfig { issuer, .. } => Some(&issuer.secret),
-        Issue::Authority { .. } | Issue::KeyPair { .. } => None,
+        Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => None,
     };
     if let Some(issuer) = issuer {
         let issuer = ObjectId::new(kinds::SECRET, &id.namespace, issuer);
         let authority = server.objects.get(&issuer).expect("what signs exists");
         annotations[labels::ISSUER] = json!(authority.annotation(labels::FINGERPRINT));
     }
-    if !matches!(issue, Issue::KeyPair { .. }) {
+    if !matches!(issue, Issue::KeyPair { .. } | Issue::Token) {
         annotations[labels::NOT_AFTER] = json!("2035-01-01T00:00:00Z");
     }
     secret

@@ -108,7 +108,12 @@ fn rendered<'a>((id, answer): (&'a ObjectId, &'a mut Answer)) -> Option<(&'a Obj
     match answer {
         Answer::Want(Desired::Object(object)) if id.kind != kinds::SECRET => Some((id, object)),
         Answer::Want(
-            Desired::Object(_) | Desired::Key { .. } | Desired::Metadata { .. } | Desired::AsItIs,
+            Desired::Object(_)
+            | Desired::Key { .. }
+            | Desired::Filled { .. }
+            | Desired::Grown { .. }
+            | Desired::Metadata { .. }
+            | Desired::AsItIs,
         )
         | Answer::Drop { .. }
         | Answer::Keep { .. } => None,

@@ -4,6 +4,7 @@ mod change;
 mod crash;
 mod deletion;
 mod foreign;
+mod growth;
 mod ready;
 mod requests;
 mod rivals;

@@ -1,9 +1,11 @@
-//! Where a control plane keeps its data: settings of etcd and its defragmentation.
+//! Where a control plane keeps its data: settings of etcd and its defragmentation, a database, NATS servers.
 
 use k0smotron_fleet::api::labels;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::CronJob;
-use serde_json::json;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
 
 use super::{Bench, SOON};
 use crate::support::eventually;
@@ -83,4 +85,185 @@ async fn the_defragmentation_comes_and_goes_with_the_field() {
             .then_some(())
     })
     .await;
+}
+
+/// With everything that shells, YAML, URLs and templates trip over.
+const DATA_SOURCE: &str =
+    "postgres://k0s:p&a/s\\s'w\"o$HOME`r`d#{}%41@db.example:5432/k0s?sslmode=disable&x=|";
+const PASSWORD: &str = "p&a/s\\s";
+
+fn kine() -> Value {
+    json!({ "storage": { "type": "kine", "kine": { "dataSourceSecretName": "db" } } })
+}
+
+async fn put_data_source(bench: &Bench<'_>, data: Value) {
+    let secret =
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "db" }, "stringData": data });
+    let how = PatchParams::apply("test-user").force();
+    let applied = bench
+        .api::<Secret>()
+        .patch("db", &how, &Patch::Apply(secret))
+        .await;
+    applied.unwrap();
+}
+
+async fn data_source_in_use(bench: &Bench<'_>) -> Value {
+    let file = bench.secret("kmc-edge-berlin-config", "k0s.yaml").await;
+    let document: Value = serde_saphyr::from_str(&String::from_utf8(file).unwrap()).unwrap();
+    document["spec"]["storage"]["kine"]["dataSource"].clone()
+}
+
+#[tokio::test]
+async fn a_data_source_of_any_characters_reaches_the_configuration_and_no_other_place() {
+    let bench = Bench::new("storage").await;
+    put_data_source(
+        &bench,
+        json!({ "K0SMOTRON_KINE_DATASOURCE_URL": DATA_SOURCE, "other": "" }),
+    )
+    .await;
+    let _controller = bench.controller().await;
+    bench.apply("edge-berlin", kine()).await;
+    let cluster = bench.until_ready("edge-berlin").await;
+    assert_eq!(data_source_in_use(&bench).await, DATA_SOURCE);
+    assert_eq!(cluster.status.as_ref().unwrap().storage.as_deref(), Some("kine"));
+    let all = [
+        json!(
+            bench
+                .api::<StatefulSet>()
+                .list(&ListParams::default())
+                .await
+                .unwrap()
+        ),
+        json!(
+            bench
+                .api::<ConfigMap>()
+                .list(&ListParams::default())
+                .await
+                .unwrap()
+        ),
+        json!(bench.api::<Pod>().list(&ListParams::default()).await.unwrap()),
+        json!(bench.events("edge-berlin").await),
+        json!(cluster),
+        json!(
+            bench
+                .api::<Secret>()
+                .get("kmc-edge-berlin-config")
+                .await
+                .unwrap()
+                .metadata
+        ),
+    ];
+    for object in all {
+        let escaped = json!(PASSWORD).to_string();
+        assert!(
+            !object.to_string().contains(escaped.trim_matches('"')),
+            "{object}"
+        );
+    }
+    bench
+        .assert_no_write(bench.mark().await, "a data source that stays")
+        .await;
+}
+
+#[tokio::test]
+async fn nothing_is_begun_before_the_data_source_is_there_and_whole() {
+    let bench = Bench::new("storage").await;
+    let _controller = bench.controller().await;
+    bench.apply("edge-berlin", kine()).await;
+    bench
+        .until("edge-berlin", "Stalled", "True", "DataSourceMissing")
+        .await;
+    put_data_source(&bench, json!({ "url": DATA_SOURCE })).await;
+    bench
+        .until("edge-berlin", "Stalled", "True", "DataSourceUnusable")
+        .await;
+    put_data_source(&bench, json!({ "K0SMOTRON_KINE_DATASOURCE_URL": "" })).await;
+    bench
+        .until("edge-berlin", "Stalled", "True", "DataSourceUnusable")
+        .await;
+    assert_eq!(bench.children().await, [""; 0]);
+    put_data_source(&bench, json!({ "K0SMOTRON_KINE_DATASOURCE_URL": DATA_SOURCE })).await;
+    bench.until_ready("edge-berlin").await;
+    assert_eq!(data_source_in_use(&bench).await, DATA_SOURCE);
+}
+
+#[tokio::test]
+async fn another_data_source_rolls_the_control_plane_and_a_label_on_its_secret_does_not() {
+    let bench = Bench::new("storage").await;
+    put_data_source(&bench, json!({ "K0SMOTRON_KINE_DATASOURCE_URL": DATA_SOURCE })).await;
+    let controller = bench.controller().await;
+    bench.apply("edge-berlin", kine()).await;
+    bench.until_ready("edge-berlin").await;
+    let before = bench.revision("kmc-edge-berlin").await;
+    let secrets = bench.api::<Secret>();
+
+    let label = json!({ "metadata": { "labels": { "team": "blue" } } });
+    let mark = bench.mark().await;
+    secrets
+        .patch("db", &PatchParams::default(), &Patch::Merge(label))
+        .await
+        .unwrap();
+    bench.quiet(mark).await;
+    assert_eq!(bench.revision("kmc-edge-berlin").await, before);
+
+    put_data_source(
+        &bench,
+        json!({ "K0SMOTRON_KINE_DATASOURCE_URL": "mysql://elsewhere" }),
+    )
+    .await;
+    eventually("the pods roll", SOON, async || {
+        (bench.revision("kmc-edge-berlin").await != before).then_some(())
+    })
+    .await;
+    assert_eq!(data_source_in_use(&bench).await, "mysql://elsewhere");
+    bench.until_ready("edge-berlin").await;
+
+    // What runs goes on when the Secret is taken away, also under another controller.
+    let before = bench.revision("kmc-edge-berlin").await;
+    secrets.delete("db", &DeleteParams::default()).await.unwrap();
+    bench
+        .until("edge-berlin", "Stalled", "True", "DataSourceMissing")
+        .await;
+    controller.end().await;
+    let _controller = bench.controller().await;
+    bench.quiet(bench.mark().await).await;
+    assert_eq!(bench.revision("kmc-edge-berlin").await, before);
+    assert_eq!(data_source_in_use(&bench).await, "mysql://elsewhere");
+}
+
+#[tokio::test]
+async fn nats_servers_share_a_token_that_is_kept_like_a_key() {
+    let bench = Bench::new("storage").await;
+    let controller = bench.controller().await;
+    let spec = json!({ "replicas": 3, "storage": { "type": "nats" } });
+    bench.apply("edge-berlin", spec.clone()).await;
+    bench.until_ready("edge-berlin").await;
+    let token = bench.secret("kmc-edge-berlin-nats-token", "token").await;
+    let token = String::from_utf8(token).unwrap();
+    assert_eq!(token.len(), 64);
+    let file = bench
+        .secret("kmc-edge-berlin-config", "kmc-edge-berlin-2.conf")
+        .await;
+    let file = String::from_utf8(file).unwrap();
+    assert!(file.contains("server_name: \"kmc-edge-berlin-2\""));
+    assert_eq!(file.matches(&token).count(), 3, "a password and two routes");
+    assert_eq!(
+        bench
+            .api::<PersistentVolumeClaim>()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .len(),
+        3
+    );
+
+    bench.delete("edge-berlin").await;
+    bench.until_gone("edge-berlin").await;
+    controller.end().await;
+    let _controller = bench.controller().await;
+    bench.apply("edge-berlin", spec).await;
+    bench.until_ready("edge-berlin").await;
+    let again = bench.secret("kmc-edge-berlin-nats-token", "token").await;
+    assert_eq!(String::from_utf8(again).unwrap(), token);
 }

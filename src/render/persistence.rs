@@ -1,0 +1,189 @@
+//! The data volume of the control-plane pods: where k0s unpacks its binaries and keeps what it loads.
+
+use serde_json::{Value, json};
+
+use super::answer::Stalled;
+use super::facts::Facts;
+use super::growth::Claims;
+use super::nats;
+use super::parts::{Pods, add_below, plain};
+use super::resolve::invalid;
+use super::resolved::{DataVolume, Growth, ResolvedCluster};
+use super::storage_plan::wanted_type;
+use crate::api::cluster_parts::{PersistenceSpec, PersistenceType, StorageType, VolumeClaim};
+use crate::api::cluster_status::HeldStatus;
+use crate::api::{ClusterSpec, names};
+
+/// Names of volumes in the pods, which a claim may not have as well.
+const TAKEN: [&str; 9] = [
+    "config",
+    "data",
+    "endpoint",
+    "keys",
+    nats::CLAIM,
+    "nats-config",
+    "pki",
+    "run",
+    "telemetry",
+];
+
+/// Decides about the data volume, and adds to `held` and `growth` as [`Claims::decide`] does.
+///
+/// *Errors*: a path of a node for more than one pod; a claim that says too little.
+pub(super) fn decide(
+    spec: &ClusterSpec,
+    facts: &Facts,
+    held: &mut Vec<HeldStatus>,
+    growth: &mut Growth,
+) -> Result<DataVolume, Stalled> {
+    let PersistenceSpec {
+        persistence_type,
+        host_path,
+        persistent_volume_claim,
+    } = spec.persistence.clone().unwrap_or_default();
+    match persistence_type.unwrap_or(PersistenceType::EmptyDir) {
+        PersistenceType::EmptyDir => Ok(DataVolume::EmptyDir),
+        PersistenceType::HostPath => {
+            if spec.replicas.unwrap_or(1) > 1 {
+                return Err(invalid(
+                    "spec.persistence.type",
+                    "a path of a node is for one pod; write `replicas: 1`, or pvc",
+                ));
+            }
+            host_path
+                .map(DataVolume::HostPath)
+                .ok_or_else(|| invalid("spec.persistence.hostPath", "write a path"))
+        }
+        PersistenceType::Pvc => claim(persistent_volume_claim.unwrap_or_default(), facts, held, growth),
+    }
+}
+
+fn claim(
+    claim: VolumeClaim,
+    facts: &Facts,
+    held: &mut Vec<HeldStatus>,
+    growth: &mut Growth,
+) -> Result<DataVolume, Stalled> {
+    const FIELD: &str = "spec.persistence.persistentVolumeClaim";
+    let VolumeClaim { metadata, spec } = claim;
+    let (metadata, spec) = (metadata.unwrap_or_default(), spec.unwrap_or_default());
+    let set = names::control_plane(&facts.name);
+    let name = metadata.name.clone().unwrap_or_else(|| set.clone());
+    let is_generated = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.len() == 10);
+    if TAKEN.contains(&name.as_str()) || name == "tmp" || is_generated("mount-") || is_generated("manifest-")
+    {
+        return Err(invalid(
+            &format!("{FIELD}.metadata.name"),
+            "a volume of the pods has that name; write another one",
+        ));
+    }
+    let mut body = plain(&spec);
+    let size = body
+        .pointer("/resources/requests/storage")
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+        .ok_or_else(|| invalid(&format!("{FIELD}.spec"), "write `resources.requests.storage`"))?;
+    let claims = Claims {
+        facts,
+        stateful_set: &set,
+        template: &name,
+        field: FIELD,
+    };
+    let decided = claims.decide(Some(size), spec.storage_class_name.clone(), held, growth);
+    body["resources"]["requests"]["storage"] = json!(decided.size);
+    if let Some(class) = decided.storage_class {
+        body["storageClassName"] = json!(class);
+    }
+    Ok(DataVolume::Claim {
+        name,
+        labels: metadata.labels,
+        annotations: metadata.annotations,
+        spec: body,
+    })
+}
+
+/// Decides about the volumes of NATS servers; `None` with another storage.
+pub(super) fn nats_claim(
+    spec: &ClusterSpec,
+    facts: &Facts,
+    held: &mut Vec<HeldStatus>,
+    growth: &mut Growth,
+) -> Option<Value> {
+    if wanted_type(spec) != StorageType::Nats {
+        return None;
+    }
+    let written = spec
+        .storage
+        .as_ref()
+        .and_then(|storage| storage.nats.as_ref()?.persistence.clone())
+        .unwrap_or_default();
+    let claims = Claims {
+        facts,
+        stateful_set: &names::control_plane(&facts.name),
+        template: nats::CLAIM,
+        field: "spec.storage.nats.persistence",
+    };
+    let size = written.size.map(|size| size.0);
+    let decided = claims.decide(size, written.storage_class, held, growth);
+    let mut spec = json!({
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": decided.size}},
+    });
+    if let Some(class) = decided.storage_class {
+        spec["storageClassName"] = json!(class);
+    }
+    Some(spec)
+}
+
+impl DataVolume {
+    /// Name of the volume in the pods.
+    pub(super) fn volume_name(&self) -> &str {
+        match self {
+            Self::EmptyDir | Self::HostPath(_) => "data",
+            Self::Claim { name, .. } => name,
+        }
+    }
+
+    /// The volume; `None` when the StatefulSet makes it from a claim.
+    pub(super) fn volume(&self) -> Option<Value> {
+        match self {
+            Self::EmptyDir => Some(json!({"name": "data", "emptyDir": {}})),
+            Self::HostPath(path) => {
+                Some(json!({"name": "data", "hostPath": {"path": path, "type": "DirectoryOrCreate"}}))
+            }
+            Self::Claim { .. } => None,
+        }
+    }
+}
+
+/// Returns the claim templates of the control plane, in the order of their names' importance: data of NATS first.
+pub(super) fn claim_templates(cluster: &ResolvedCluster) -> Vec<Value> {
+    // No uid among the labels: it changes when a backup is restored, and templates never do.
+    let template = |name: &str, spec: &Value| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "labels": cluster.labels(Pods::ControlPlane, "control-plane")},
+            "spec": spec,
+        })
+    };
+    let nats = cluster
+        .nats_claim
+        .as_ref()
+        .map(|spec| template(nats::CLAIM, spec));
+    let data = match &cluster.data_volume {
+        DataVolume::EmptyDir | DataVolume::HostPath(_) => None,
+        DataVolume::Claim {
+            name,
+            labels,
+            annotations,
+            spec,
+        } => {
+            let mut template = template(name, spec);
+            add_below(&mut template["metadata"], "labels", labels);
+            add_below(&mut template["metadata"], "annotations", annotations);
+            Some(template)
+        }
+    };
+    nats.into_iter().chain(data).collect()
+}
