@@ -85,6 +85,9 @@ pub struct Endpoint {
     pub api_port: i32,
     /// Port for konnectivity agents.
     pub konnectivity_port: i32,
+    /// Host for konnectivity agents, where it is another: behind an Ingress or a Gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub konnectivity_host: Option<String>,
     /// URL of the Kubernetes API.
     pub url: String,
 }

@@ -47,6 +47,26 @@ pub fn config(cluster: &str) -> String {
     shorten(format!("kmc-{cluster}-config"))
 }
 
+/// Name of the Ingress, and of the TLSRoute to the API.
+pub fn ingress(cluster: &str) -> String {
+    control_plane(cluster)
+}
+
+/// Name of the TLSRoute to konnectivity.
+pub fn konnectivity_route(cluster: &str) -> String {
+    shorten(format!("kmc-{cluster}-konnectivity"))
+}
+
+/// Name of the ConfigMap with what the workload cluster needs behind an Ingress or a Gateway.
+pub fn front_manifests(cluster: &str) -> String {
+    shorten(format!("kmc-{cluster}-ingress"))
+}
+
+/// Name of the ConfigMap with the configuration of the monitoring sidecars.
+pub fn monitoring(cluster: &str) -> String {
+    shorten(format!("kmc-{cluster}-monitoring"))
+}
+
 /// Name of the admin kubeconfig Secret. Never shortened.
 pub fn kubeconfig(cluster: &str) -> String {
     format!("{cluster}-kubeconfig")

@@ -34,7 +34,9 @@ pub(super) fn needs(action: &Action) -> impl Iterator<Item = ObjectId> {
 
 fn issuer(issue: &Issue) -> Option<&Issuer> {
     match issue {
-        Issue::Leaf { issuer, .. } | Issue::Kubeconfig { issuer, .. } => Some(issuer),
+        Issue::Leaf { issuer, .. } | Issue::Delivered { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
+            Some(issuer)
+        }
         Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => None,
     }
 }

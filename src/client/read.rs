@@ -58,6 +58,8 @@ pub struct ListQuery {
     /// Only the object of this name.
     pub name: Option<String>,
     pub parts: Parts,
+    /// Whether the server may lack the kind as a matter of course.
+    pub may_be_missing: bool,
 }
 
 impl ListQuery {
@@ -69,7 +71,15 @@ impl ListQuery {
             labels: None,
             name: None,
             parts: Parts::Whole,
+            may_be_missing: false,
         }
+    }
+
+    /// For kinds that few servers have: a watch looks seldom whether they have come.
+    #[must_use]
+    pub fn may_be_missing(mut self) -> Self {
+        self.may_be_missing = true;
+        self
     }
 
     #[must_use]

@@ -26,6 +26,8 @@ const WATCH_SECONDS: &str = "290";
 const SILENCE: Duration = Duration::from_secs(150);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A kind that need not be there is looked for this often.
+const MISSING_PAUSE: Duration = Duration::from_secs(60);
 
 /// What a watch reports, in the server's order.
 #[derive(Debug)]
@@ -190,6 +192,10 @@ impl Watch {
         // A version that the server has forgotten is everyday life: list again at once.
         let pause = if error.kind() == FailureKind::Gone {
             Duration::ZERO
+        } else if self.query.may_be_missing && matches!(error, ClientError::NotInstalled { .. }) {
+            // What was known of it is gone with the kind.
+            self.state = State::List;
+            MISSING_PAUSE
         } else {
             self.pause
         };

@@ -6,6 +6,7 @@
 
 mod config;
 mod image;
+mod network;
 mod version;
 
 pub use config::{
@@ -13,4 +14,5 @@ pub use config::{
     problems,
 };
 pub use image::{DEFAULT_IMAGE, reference, with_repository};
+pub use network::Network;
 pub use version::{DEFAULT_VERSION, Refusal, Version, choose};

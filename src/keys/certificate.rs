@@ -64,6 +64,7 @@ pub(super) fn leaf(
     ];
     params.extended_key_usages = match subject.usage {
         CertificateUse::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        CertificateUse::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
         CertificateUse::ServerAndClient => vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,

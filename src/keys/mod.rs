@@ -7,6 +7,7 @@
 //! type that holds a private key can be printed, and private keys are overwritten when dropped.
 
 mod certificate;
+mod delivery;
 mod fill;
 mod given;
 mod kubeconfig;
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::api::cluster_parts::KeyAlgorithm;
 use crate::client::SecretData;
 use crate::object::hex;
-use crate::pki::Issue;
+use crate::pki::{CertificateUse, DELIVERY, Issue};
 
 pub use fill::{FillError, Filled, Unusable, fill, unusable};
 pub use given::inspect;
@@ -183,6 +184,31 @@ pub fn make(issue: &Issue, issuer: Option<&Authority>, now: Timestamp) -> Result
             };
             let certificate = certificate::leaf(&subject, &key, &validity, authority)?;
             Ok(signed(&certificate, &key, validity.end, Some(authority)))
+        }
+        Issue::Delivered {
+            issuer: _,
+            common_name,
+            organization,
+            sans,
+            namespace,
+            name,
+            algorithm,
+            lifetime_seconds,
+        } => {
+            let authority = required(issuer, common_name)?;
+            let key = generate(*algorithm)?;
+            let validity = Validity::new(now, *lifetime_seconds)?;
+            let subject = certificate::Subject {
+                common_name,
+                organization,
+                names: sans,
+                usage: CertificateUse::Server,
+            };
+            let certificate = certificate::leaf(&subject, &key, &validity, authority)?;
+            let mut made = signed(&certificate, &key, validity.end, Some(authority));
+            let manifest = delivery::manifest(namespace, name, authority, &certificate.pem(), &key);
+            made.data.insert(DELIVERY, manifest);
+            Ok(made)
         }
         Issue::Kubeconfig {
             issuer: _,

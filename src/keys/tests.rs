@@ -417,3 +417,34 @@ mod given {
         assert!(!without_key.has_key);
     }
 }
+
+#[test]
+fn a_delivered_certificate_serves_only_and_its_manifest_holds_the_very_pair_and_no_key_of_the_ca() {
+    let signer = authority(KeyAlgorithm::EcdsaP256);
+    let issue = Issue::Delivered {
+        issuer: issuer(),
+        common_name: "ingress-haproxy".to_owned(),
+        organization: "kubernetes".to_owned(),
+        sans: vec![SubjectAltName::Dns("kubernetes".to_owned())],
+        namespace: "default".to_owned(),
+        name: "k0smotron-haproxy".to_owned(),
+        algorithm: KeyAlgorithm::EcdsaP256,
+        lifetime_seconds: 3600,
+    };
+    let made = make(&issue, signer.authority.as_ref(), now()).unwrap();
+    let pem = pem(&made);
+    let certificate = pem.parse_x509().unwrap();
+    let usage = certificate.extended_key_usage().unwrap().unwrap().value;
+    assert!(usage.server_auth && !usage.client_auth);
+    let manifest: serde_json::Value = serde_json::from_str(text(&made, crate::pki::DELIVERY)).unwrap();
+    let delivered: k8s_openapi::api::core::v1::Secret = serde_json::from_value(manifest).unwrap();
+    assert_eq!(delivered.metadata.name.as_deref(), Some("k0smotron-haproxy"));
+    let data = delivered.data.unwrap();
+    let file = |key: &str| String::from_utf8(data[key].0.clone()).unwrap();
+    assert_eq!(
+        file("server.pem"),
+        [text(&made, CERTIFICATE), text(&made, PRIVATE_KEY)].concat()
+    );
+    assert_eq!(file("ca.crt"), text(&signer, CERTIFICATE));
+    assert_eq!(data.len(), 2);
+}

@@ -162,6 +162,25 @@ impl Cache {
         missing
     }
 
+    /// Forgets that a kind has been listed, and its objects. Says whether it had been.
+    pub fn forget_kind(&mut self, kind: Kind, namespace: &str) -> bool {
+        let scope = (kind, namespace.to_owned());
+        self.lists.remove(&scope);
+        if !self.synced.remove(&scope) {
+            return false;
+        }
+        let gone: Vec<ObjectId> = self
+            .records
+            .keys()
+            .filter(|id| id.kind == kind && (namespace.is_empty() || id.namespace == namespace))
+            .cloned()
+            .collect();
+        for id in &gone {
+            self.remove(id);
+        }
+        true
+    }
+
     /// Says whether absence of an object of this kind and namespace may be believed.
     pub fn is_synced(&self, kind: Kind, namespace: &str) -> bool {
         self.synced

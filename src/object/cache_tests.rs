@@ -201,3 +201,16 @@ fn a_record_is_text_without_chatter() {
     assert!(bytes * 10 < wire * 8, "{bytes} of {wire}");
     assert!(bytes < 6 * 1024, "{bytes}");
 }
+
+#[test]
+fn a_kind_that_is_gone_is_not_listed_any_more_and_has_no_objects() {
+    let mut cache = Cache::new(MANAGER);
+    cache.begin_list(kinds::SERVICE, "");
+    news(&mut cache, service(10, 6443));
+    cache.end_list(kinds::SERVICE, "", "10");
+    assert!(cache.is_synced(kinds::SERVICE, "tenant-7"));
+    assert!(cache.forget_kind(kinds::SERVICE, ""));
+    assert!(!cache.is_synced(kinds::SERVICE, "tenant-7"));
+    assert_eq!(port(&cache), None);
+    assert!(!cache.forget_kind(kinds::SERVICE, ""));
+}

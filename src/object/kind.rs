@@ -95,6 +95,10 @@ pub mod kinds {
         POD_DISRUPTION_BUDGET = "policy" "v1" "PodDisruptionBudget" "poddisruptionbudgets" true;
         CRON_JOB = "batch" "v1" "CronJob" "cronjobs" true;
         NETWORK_POLICY = "networking.k8s.io" "v1" "NetworkPolicy" "networkpolicies" true;
+        INGRESS = "networking.k8s.io" "v1" "Ingress" "ingresses" true;
+        TLS_ROUTE = "gateway.networking.k8s.io" "v1" "TLSRoute" "tlsroutes" true;
+        // What a Gateway API before 1.5 serves; one object where both versions are served.
+        TLS_ROUTE_ALPHA = "gateway.networking.k8s.io" "v1alpha2" "TLSRoute" "tlsroutes" true;
         STORAGE_CLASS = "storage.k8s.io" "v1" "StorageClass" "storageclasses" false;
         LEASE = "coordination.k8s.io" "v1" "Lease" "leases" true;
         CUSTOM_RESOURCE_DEFINITION =

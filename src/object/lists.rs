@@ -39,7 +39,7 @@ pub(super) fn kind_of(at: &str, is_custom: bool) -> ListKind {
         "topologySpreadConstraints" => ListKind::Keyed(&[("topologyKey", None), ("whenUnsatisfiable", None)]),
         "hostAliases" => ListKind::Keyed(&[("ip", None)]),
         "conditions" => ListKind::Keyed(&[("type", None)]),
-        "volumeClaimTemplates" => ListKind::AtomicWithOpenItems,
+        "volumeClaimTemplates" | "backendRefs" | "parentRefs" => ListKind::AtomicWithOpenItems,
         _ => ListKind::Atomic,
     }
 }

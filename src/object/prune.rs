@@ -50,6 +50,9 @@ pub(super) fn prune(object: &mut Object, kind: Kind, manager: &str) {
         &["phase", "capacity"]
     } else if kind == kinds::POD_DISRUPTION_BUDGET
         || kind == kinds::CRON_JOB
+        || kind == kinds::INGRESS
+        || kind == kinds::TLS_ROUTE
+        || kind == kinds::TLS_ROUTE_ALPHA
         || kind == kinds::CONFIG_MAP
         || kind == kinds::NETWORK_POLICY
         || kind == kinds::SECRET

@@ -23,7 +23,7 @@ pub use snapshot::{Snapshot, SnapshotError, SnapshotGap, SnapshotHub, SnapshotOf
 pub use source::data_source;
 
 /// Kinds whose objects belong to a cluster.
-pub const CHILDREN: [Kind; 8] = [
+pub const CHILDREN: [Kind; 11] = [
     kinds::SERVICE,
     kinds::SECRET,
     kinds::CONFIG_MAP,
@@ -32,7 +32,15 @@ pub const CHILDREN: [Kind; 8] = [
     kinds::POD_DISRUPTION_BUDGET,
     kinds::CRON_JOB,
     kinds::NETWORK_POLICY,
+    kinds::INGRESS,
+    kinds::TLS_ROUTE,
+    kinds::TLS_ROUTE_ALPHA,
 ];
+
+/// Says whether a hosting cluster may lack the kind as a matter of course.
+pub fn is_optional(kind: Kind) -> bool {
+    kind == kinds::TLS_ROUTE || kind == kinds::TLS_ROUTE_ALPHA
+}
 
 /// Up to this many namespaces are listed one by one; more are listed as a whole, if that is allowed.
 const FEW_NAMESPACES: usize = 4;
@@ -84,7 +92,7 @@ pub async fn fleet(client: &Client, namespaces: &BTreeSet<String>) -> Result<Obs
 ///
 /// *Shape*: may hold children of other clusters too. Secrets come as metadata.
 /// *Errors* and unreadable parts: as [`fleet`].
-/// *Effects*: for each kind of [`CHILDREN`] one paged list for each of up to four namespaces, or one for all.
+/// *Effects*: for each kind of [`CHILDREN`] that no hosting cluster lacks one paged list for each of up to four namespaces, or one for all.
 pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<Observed, ClientError> {
     if clusters.is_empty() {
         return Ok(Observed::default());
@@ -105,6 +113,8 @@ pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<
             query
         }
     };
+    // What becomes of the others disturbs no pod, and is not worth a request that most servers refuse.
+    let listed = || CHILDREN.into_iter().filter(|kind| !is_optional(*kind));
     let one_by_one = || {
         let selectors = by_namespace.iter().map(|(namespace, names)| {
             let selector = if names.len() <= FEW_CLUSTERS {
@@ -120,12 +130,12 @@ pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<
                 .iter()
                 .map(move |(namespace, selector)| query(kind, namespace, selector))
         };
-        CHILDREN.into_iter().flat_map(of_kind).collect()
+        listed().flat_map(of_kind).collect()
     };
     if by_namespace.len() <= FEW_NAMESPACES {
         return lists(client, one_by_one()).await;
     }
-    let whole = CHILDREN.into_iter().map(|kind| query(kind, "", &ours)).collect();
+    let whole = listed().map(|kind| query(kind, "", &ours)).collect();
     match lists(client, whole).await {
         Err(error) if error.kind() == FailureKind::Forbidden => lists(client, one_by_one()).await,
         other => other,

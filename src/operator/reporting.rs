@@ -166,7 +166,7 @@ fn has_only_begun(pass: &Pass) -> bool {
 /// Cluster IP and port of the API Service.
 fn service_of(resolved: &ResolvedCluster) -> Option<(&str, i32)> {
     let service = resolved.services.get(&resolved.service_type)?;
-    Some((service.cluster_ips.first()?.as_str(), 6443))
+    Some((service.cluster_ips.first()?.as_str(), resolved.service_ports().0))
 }
 
 fn passed(pass: &Pass, facts: &Facts, good_for: Option<Duration>, is_changed: bool) -> Passed {

@@ -13,6 +13,7 @@ use super::{CHILDREN, Operator, is_root, sources};
 use crate::api::labels;
 use crate::client::{ClientError, ListQuery, WatchEvent, chain};
 use crate::object::{Kind, News, Object, ObjectId, kinds};
+use crate::observe::is_optional;
 use crate::plan::FailureKind;
 use crate::queue::When;
 
@@ -60,6 +61,8 @@ pub fn queries(namespaces: &[String]) -> Vec<ListQuery> {
             // Never the bytes of a Secret.
             queries.push(if kind == kinds::SECRET {
                 query.metadata_only()
+            } else if is_optional(kind) {
+                query.may_be_missing()
             } else {
                 query
             });
@@ -111,9 +114,16 @@ async fn follow(operator: &Operator, query: ListQuery, gate: &Gate, index: usize
             WatchEvent::Changed(object) => operator.note(object),
             WatchEvent::Deleted(object) => operator.note_deleted(&object),
             WatchEvent::Interrupted { error, .. } => {
+                if is_optional(kind) && matches!(error, ClientError::NotInstalled { .. }) {
+                    operator.forget_kind(kind, &namespace);
+                    gate.pass(index);
+                    continue;
+                }
                 report(operator, kind, &namespace, &error, &mut last_error);
                 // Without Nodes no address is detected, and that is all: a namespaced operator may not read them.
-                if kind == kinds::NODE && error.kind() == FailureKind::Forbidden {
+                // Without routes and Ingresses only clusters behind one cannot be made.
+                let is_dispensable = kind == kinds::NODE || kind == kinds::INGRESS || is_optional(kind);
+                if is_dispensable && error.kind() == FailureKind::Forbidden {
                     gate.pass(index);
                 }
             }
@@ -193,9 +203,21 @@ impl Operator {
             }
             return;
         }
+        let is_new = !self.store().objects.is_synced(kind, namespace);
         let gone = self.store().objects.end_list(kind, namespace, version);
+        if is_new && is_optional(kind) {
+            // Some may have waited for the kind.
+            self.ask_all_clusters();
+        }
         for (id, parent) in gone {
             self.ask(id, parent, When::Settled);
+        }
+    }
+
+    /// A kind that was there is no more, and its objects with it.
+    fn forget_kind(&self, kind: Kind, namespace: &str) {
+        if self.store().objects.forget_kind(kind, namespace) {
+            self.ask_all_clusters();
         }
     }
 

@@ -130,7 +130,9 @@ fn reason_to_renew(
         return Some("it was made for other names or another address");
     }
     let issuer = match wanted.issue.as_ref().ok()? {
-        Issue::Leaf { issuer, .. } | Issue::Kubeconfig { issuer, .. } => issuer,
+        Issue::Leaf { issuer, .. } | Issue::Delivered { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
+            issuer
+        }
         Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => return None,
     };
     if found.issuer != issuer.fingerprint {

@@ -24,10 +24,14 @@ pub enum KeyPurpose {
     NatsToken,
     /// The admin's kubeconfig: a client certificate and where to use it.
     Kubeconfig,
+    /// What the proxies on the workers show to pods, when the API is behind an Ingress or a Gateway.
+    IngressHaproxy,
+    /// With which metrics are read, and nothing else.
+    Monitoring,
 }
 
 impl KeyPurpose {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Ca,
         Self::Proxy,
         Self::Sa,
@@ -37,6 +41,8 @@ impl KeyPurpose {
         Self::EtcdPeer,
         Self::NatsToken,
         Self::Kubeconfig,
+        Self::IngressHaproxy,
+        Self::Monitoring,
     ];
 
     /// Returns what a user gives with a reference of this type.
@@ -64,6 +70,8 @@ impl KeyPurpose {
             Self::EtcdPeer => "etcd-peer",
             Self::NatsToken => names::NATS_TOKEN,
             Self::Kubeconfig => "kubeconfig",
+            Self::IngressHaproxy => "ingress-haproxy",
+            Self::Monitoring => "monitoring",
         }
     }
 
@@ -75,6 +83,8 @@ impl KeyPurpose {
                 storage == StorageType::Etcd
             }
             Self::NatsToken => storage == StorageType::Nats,
+            // Whatever the storage: what else is asked for decides.
+            Self::IngressHaproxy | Self::Monitoring => true,
         }
     }
 
@@ -84,10 +94,18 @@ impl KeyPurpose {
     pub fn is_root(self) -> bool {
         match self {
             Self::Ca | Self::Proxy | Self::Sa | Self::Etcd | Self::NatsToken => true,
-            Self::ApiserverEtcdClient | Self::EtcdServer | Self::EtcdPeer | Self::Kubeconfig => false,
+            Self::ApiserverEtcdClient
+            | Self::EtcdServer
+            | Self::EtcdPeer
+            | Self::Kubeconfig
+            | Self::IngressHaproxy
+            | Self::Monitoring => false,
         }
     }
 }
+
+/// Secret key of the manifest with which k0s brings a certificate into the workload cluster.
+pub const DELIVERY: &str = "haproxy-certificate.yaml";
 
 /// One key or certificate to make. Complete: whoever makes it has no choice left but the random bytes.
 ///
@@ -112,6 +130,19 @@ pub enum Issue {
         organization: String,
         sans: Vec<SubjectAltName>,
         usage: CertificateUse,
+        algorithm: KeyAlgorithm,
+        lifetime_seconds: u64,
+    },
+    /// The certificate of a server in the workload cluster: `tls.crt`, `tls.key`, and under [`DELIVERY`] a manifest of a
+    /// Secret there, with `server.pem` (certificate and key) and `ca.crt`.
+    Delivered {
+        issuer: Issuer,
+        common_name: String,
+        organization: String,
+        sans: Vec<SubjectAltName>,
+        /// Namespace and name of the Secret in the workload cluster.
+        namespace: String,
+        name: String,
         algorithm: KeyAlgorithm,
         lifetime_seconds: u64,
     },
@@ -148,6 +179,7 @@ pub enum SubjectAltName {
 #[serde(rename_all = "camelCase")]
 pub enum CertificateUse {
     Client,
+    Server,
     /// Server and client: what etcd members use among themselves.
     ServerAndClient,
 }

@@ -31,7 +31,9 @@ pub fn root(purpose: KeyPurpose, algorithm: KeyAlgorithm) -> Option<Issue> {
         KeyPurpose::ApiserverEtcdClient
         | KeyPurpose::EtcdServer
         | KeyPurpose::EtcdPeer
-        | KeyPurpose::Kubeconfig => None,
+        | KeyPurpose::Kubeconfig
+        | KeyPurpose::IngressHaproxy
+        | KeyPurpose::Monitoring => None,
     }
 }
 
@@ -44,7 +46,7 @@ pub fn issuer(purpose: KeyPurpose) -> Option<KeyPurpose> {
         KeyPurpose::ApiserverEtcdClient | KeyPurpose::EtcdServer | KeyPurpose::EtcdPeer => {
             Some(KeyPurpose::Etcd)
         }
-        KeyPurpose::Kubeconfig => Some(KeyPurpose::Ca),
+        KeyPurpose::Kubeconfig | KeyPurpose::IngressHaproxy | KeyPurpose::Monitoring => Some(KeyPurpose::Ca),
     }
 }
 
@@ -72,7 +74,9 @@ impl EtcdCertificates<'_> {
             | KeyPurpose::Sa
             | KeyPurpose::Etcd
             | KeyPurpose::NatsToken
-            | KeyPurpose::Kubeconfig => {
+            | KeyPurpose::Kubeconfig
+            | KeyPurpose::IngressHaproxy
+            | KeyPurpose::Monitoring => {
                 return None;
             }
         };
@@ -132,19 +136,32 @@ pub fn content_digest(issue: &Issue, extra: &Value) -> String {
             algorithm,
             lifetime_seconds: _,
         } => {
-            let sans: Vec<String> = sans
-                .iter()
-                .map(|san| match san {
-                    SubjectAltName::Dns(name) => format!("dns:{name}"),
-                    SubjectAltName::Ip(address) => format!("ip:{address}"),
-                })
-                .collect();
+            let sans = texts(sans);
             let usage = match usage {
                 CertificateUse::Client => "client",
+                CertificateUse::Server => "server",
                 CertificateUse::ServerAndClient => "server+client",
             };
             json!(["leaf", common_name, organization, sans, usage, algorithm])
         }
+        Issue::Delivered {
+            issuer: _,
+            common_name,
+            organization,
+            sans,
+            namespace,
+            name,
+            algorithm,
+            lifetime_seconds: _,
+        } => json!([
+            "delivered",
+            common_name,
+            organization,
+            texts(sans),
+            namespace,
+            name,
+            algorithm
+        ]),
         Issue::Kubeconfig {
             issuer: _,
             cluster,
@@ -165,6 +182,15 @@ pub fn content_digest(issue: &Issue, extra: &Value) -> String {
     };
     let digest = Sha256::digest(json!([content, extra]).to_string().as_bytes());
     hex(&digest[..16])
+}
+
+fn texts(sans: &[SubjectAltName]) -> Vec<String> {
+    sans.iter()
+        .map(|san| match san {
+            SubjectAltName::Dns(name) => format!("dns:{name}"),
+            SubjectAltName::Ip(address) => format!("ip:{address}"),
+        })
+        .collect()
 }
 
 #[cfg(test)]

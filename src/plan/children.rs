@@ -352,7 +352,9 @@ impl Planner<'_> {
                 | KeyPurpose::ApiserverEtcdClient
                 | KeyPurpose::EtcdServer
                 | KeyPurpose::EtcdPeer
-                | KeyPurpose::NatsToken => format!("certificate {} made anew", purpose.suffix()),
+                | KeyPurpose::NatsToken
+                | KeyPurpose::IngressHaproxy
+                | KeyPurpose::Monitoring => format!("certificate {} made anew", purpose.suffix()),
             }],
         };
         let reason = "it is to be renewed";
@@ -587,7 +589,7 @@ fn is_needed_by_pods(id: &ObjectId) -> bool {
 
 fn issuer_of(id: &ObjectId, issue: &Issue) -> Option<ObjectId> {
     match issue {
-        Issue::Leaf { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
+        Issue::Leaf { issuer, .. } | Issue::Delivered { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
             let Issuer { secret, .. } = issuer;
             Some(ObjectId::new(kinds::SECRET, &id.namespace, secret))
         }

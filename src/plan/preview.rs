@@ -47,10 +47,16 @@ pub(super) fn of_change(
         Err(error) => return Err(format!("the spec cannot be read: {error}")),
     };
     let facts = Facts::gather(&cluster, preview.children, preview.node_addresses, preview.now);
-    let resolved = match render::resolve(&after, &facts, preview.settings) {
+    let mut resolved = match render::resolve(&after, &facts, preview.settings) {
         Ok(resolved) => resolved,
         Err(stalled) => return of_stalled(stalled),
     };
+    if resolved.front.is_some() {
+        // The pods wait for a certificate of which this is known once it is made. It will be.
+        resolved
+            .haproxy_fingerprint
+            .get_or_insert_with(|| "made with this change".to_owned());
+    }
     let before = render::resolve(&cluster.spec, &facts, preview.settings);
     if let Some(refused) = newly_refused(&resolved, before.as_ref().ok()) {
         return Err(refused);

@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answers, Desired};
+use super::front::Agents;
 use super::parts::{Pods, object};
 use super::resolved::{ResolvedCluster, StoragePlan};
-use super::{config_secret, nats};
+use super::{config_secret, front_manifests, monitoring, nats};
 use crate::api::cluster_status::Endpoint;
 use crate::api::names;
 use crate::etcd::{Entry, Member, member_configuration};
@@ -123,12 +124,22 @@ fn k0s_document_with(cluster: &ResolvedCluster, endpoint: &Endpoint, sans: &[Str
         names::etcd(&cluster.name),
         crate::etcd::CLIENT_PORT
     );
+    let (api_port, konnectivity_port) = cluster.listening_ports(endpoint);
+    let external_address = match &cluster.front {
+        Some(front) => format!("{}:{}", front.api_host, front.port),
+        None => endpoint.host.clone(),
+    };
+    let konnectivity_address = cluster.front.as_ref().map(|front| match front.agents {
+        Agents::SentByK0s => format!("{}:{}", front.konnectivity_host, front.port),
+        Agents::OurManifests => front.konnectivity_host.clone(),
+    });
     configuration(
         cluster.spec.k0s_config.as_ref(),
         &Forced {
-            external_address: &endpoint.host,
-            api_port: endpoint.api_port,
-            konnectivity_port: endpoint.konnectivity_port,
+            external_address: &external_address,
+            konnectivity_address: konnectivity_address.as_deref(),
+            api_port,
+            konnectivity_port,
             sans,
             storage: match cluster.storage {
                 StoragePlan::Etcd => ForcedStorage::Etcd {
@@ -139,6 +150,16 @@ fn k0s_document_with(cluster: &ResolvedCluster, endpoint: &Endpoint, sans: &[Str
             },
         },
     )
+}
+
+impl ResolvedCluster {
+    /// The ports on which the control plane listens. Behind a front they are not those of the endpoint.
+    pub(super) fn listening_ports(&self, endpoint: &Endpoint) -> (i32, i32) {
+        (
+            self.ports.0.unwrap_or(endpoint.api_port),
+            self.ports.1.unwrap_or(endpoint.konnectivity_port),
+        )
+    }
 }
 
 /// Returns the digest of what k0s reads at start and only then. Pods are replaced when it changes.
@@ -155,7 +176,19 @@ pub(super) fn k0s_digest(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Stri
         .filter(|san| !is_address(san) || **san == endpoint.host)
         .cloned()
         .collect();
-    digest(&k0s_document(cluster, endpoint, &sans))
+    let document = k0s_document(cluster, endpoint, &sans);
+    let mut parts = vec![document];
+    if let (Some(front), Some(fingerprint)) = (&cluster.front, &cluster.haproxy_fingerprint) {
+        // k0s applies manifests when it starts.
+        parts.push(Value::Object(front_manifests::data(cluster, front, fingerprint)));
+    }
+    if monitoring::is_enabled(&cluster.spec) {
+        parts.push(Value::Object(monitoring::files(cluster, endpoint)));
+    }
+    match &parts[..] {
+        [document] => digest(document),
+        parts => digest(&json!(parts)),
+    }
 }
 
 /// Writes a document as YAML, keys sorted.

@@ -9,7 +9,7 @@ use super::answer::{Answer, Answers, Desired};
 use super::config_map::{ENDPOINT_KEY, K0S_KEY, TELEMETRY_KEY, k0s_digest};
 use super::parts::{Pods, object, plain};
 use super::resolved::{ResolvedCluster, StoragePlan};
-use super::{config_secret, nats, persistence, revisions};
+use super::{config_secret, front_manifests, monitoring, nats, persistence, revisions};
 use crate::api::cluster_status::Endpoint;
 use crate::api::{labels, names};
 use crate::object::{Object, kinds};
@@ -50,7 +50,15 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
     let needed: Vec<KeyPurpose> = files(cluster).map(|(purpose, _)| *purpose).collect();
     let answer = match (
         &cluster.endpoint,
-        cluster.unsettled_key(&needed),
+        cluster
+            .unsettled_key(&needed)
+            .or_else(|| monitoring::waits_for(cluster))
+            .or_else(|| {
+                cluster
+                    .haproxy_fingerprint()
+                    .err()
+                    .filter(|_| cluster.front.is_some())
+            }),
         config_secret::source_digest(cluster),
     ) {
         (Err(waiting_on), ..) => Answer::Keep {
@@ -83,6 +91,7 @@ fn stateful_set(
     let mut metadata = cluster.owned_metadata(name, Pods::ControlPlane, "control-plane");
     metadata["annotations"] = json!({labels::RENDERER_REVISION: cluster.revision.to_string()});
     let mut annotations = BTreeMap::from([(labels::CONFIG_DIGEST, k0s_digest(cluster, endpoint))]);
+    annotations.extend(monitoring::annotations(&cluster.spec));
     if cluster.revision >= revisions::FIRST_FOR_TESTS {
         annotations.insert(labels::RENDERER_REVISION, cluster.revision.to_string());
     }
@@ -119,15 +128,18 @@ fn stateful_set(
 fn pod(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
     let mut pod = cluster.pod_spec(Pods::ControlPlane);
     let mut security = json!({"seccompProfile": {"type": "RuntimeDefault"}});
-    let lowest = endpoint.api_port.min(endpoint.konnectivity_port);
+    let (api_port, konnectivity_port) = cluster.listening_ports(endpoint);
+    let lowest = api_port.min(konnectivity_port);
     if lowest < 1024 {
         // The API server is not root; with this, any process of the pod may listen from this port on.
         security["sysctls"] =
             json!([{"name": "net.ipv4.ip_unprivileged_port_start", "value": lowest.to_string()}]);
     }
     pod.insert("securityContext".to_owned(), security);
+    let mut containers = vec![controller(cluster, endpoint)];
+    containers.extend(monitoring::containers(cluster));
     pod.insert("initContainers".to_owned(), json!([keys_container(cluster)]));
-    pod.insert("containers".to_owned(), json!([controller(cluster, endpoint)]));
+    pod.insert("containers".to_owned(), Value::Array(containers));
     pod.insert("volumes".to_owned(), volumes(cluster));
     let mut pod = Value::Object(pod);
     if let StoragePlan::Nats(_) = cluster.storage {
@@ -165,6 +177,13 @@ fn controller(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
     // Asking the API server takes a new process in the container, which is too dear to do often.
     let ready = json!({"command": ["k0s", "kubectl", "get", "--raw=/readyz"]});
     let port = |name: &str, port: i32| json!({"name": name, "protocol": "TCP", "containerPort": port});
+    let (api_port, konnectivity_port) = cluster.listening_ports(endpoint);
+    // The prober asks a server on the internet; the join API hands out the CA's key, and no controller joins.
+    let mut disabled = "--disable-components=control-api,update-prober".to_owned();
+    if cluster.front.is_some() {
+        // It would give pods the address of the front, which takes no connection without a host name.
+        disabled.push_str(",endpoint-reconciler");
+    }
     let mut container = json!({
         "name": "controller",
         "image": cluster.image,
@@ -174,12 +193,11 @@ fn controller(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
             "k0s",
             "controller",
             "--config=/etc/k0s/k0s.yaml",
-            // The prober asks a server on the internet; the join API hands out the CA's key, and no controller joins.
-            "--disable-components=control-api,update-prober",
+            disabled,
         ],
         "ports": [
-            port("api", endpoint.api_port),
-            port("konnectivity", endpoint.konnectivity_port),
+            port("api", api_port),
+            port("konnectivity", konnectivity_port),
         ],
         // Ten minutes: a controller whose etcd is not there yet restarts its parts on its own for some of them.
         "startupProbe": {"exec": ready, "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 60},
@@ -208,6 +226,11 @@ fn controller(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
     extend(
         &mut container["args"],
         cluster.spec.control_plane_flags.iter().map(|flag| json!(flag)),
+    );
+    let of_front = front_manifests::volumes(cluster);
+    extend(
+        &mut container["volumeMounts"],
+        of_front.into_iter().map(|(_, mount)| mount),
     );
     extend(
         &mut container["volumeMounts"],
@@ -262,6 +285,9 @@ fn volumes(cluster: &ResolvedCluster) -> Value {
         json!({"name": "tmp", "emptyDir": {}}),
     ];
     extend(&mut volumes, more);
+    let of_front = front_manifests::volumes(cluster);
+    extend(&mut volumes, of_front.into_iter().map(|(volume, _)| volume));
+    extend(&mut volumes, monitoring::volumes(cluster));
     extend(&mut volumes, additions::volumes(&cluster.spec));
     volumes
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::Front;
 use super::facts::{Facts, ServiceFacts, Settings};
 use super::gather::service_name;
 use crate::api::ClusterSpec;
-use crate::api::cluster_parts::ServiceType;
+use crate::api::cluster_parts::{IpFamily, ServiceSpec, ServiceType};
 use crate::api::cluster_status::{Endpoint, HeldStatus};
 
 const API_PORT: i32 = 6443;
@@ -32,21 +33,31 @@ pub(super) fn decide(
     spec: &ClusterSpec,
     facts: &Facts,
     settings: &Settings,
+    front: Option<&Front>,
     held: &mut Vec<HeldStatus>,
 ) -> Exposure {
     let service = spec.service.clone().unwrap_or_default();
     let wanted = service.service_type.unwrap_or(ServiceType::NodePort);
     let services = by_type(facts);
     let live = services.get(&wanted);
-    let detected = detect(wanted, facts, live);
+    let detected = detect(&service, wanted, facts, live);
     let is_switch = facts.pins.service_type.is_some_and(|pinned| pinned != wanted);
     let written = (service.api_port, service.konnectivity_port);
     let ports = ports(wanted, written, facts, live, is_switch);
-    if is_switch && let Some(reason) = switch_waits_for(spec, facts, live, detected.as_deref(), ports) {
+    if is_switch && let Some(reason) = switch_waits_for(spec, facts, front, live, detected.as_deref(), ports)
+    {
         held.push(reason);
-        return as_pinned(facts, wanted, settings);
+        return as_pinned(facts, wanted, settings, front);
     }
-    let host = host(spec, facts, wanted, detected, held);
+    let host = match front {
+        // Nobody uses the address of the Service: what was used before is kept for the day when the front goes.
+        Some(_) if is_switch => spec.external_address.clone(),
+        Some(_) => spec
+            .external_address
+            .clone()
+            .or(facts.pins.external_address.clone()),
+        None => host(spec, facts, wanted, detected, held),
+    };
     let service = service_name(&facts.name, wanted);
     // With every pin known nothing has to be read off the Service: it may be made again without anything waiting.
     let is_pinned = !is_switch && facts.pins.api_port.is_some() && facts.pins.konnectivity_port.is_some();
@@ -58,12 +69,14 @@ pub(super) fn decide(
             ServiceType::LoadBalancer | ServiceType::ClusterIp => format!("Service `{service}`"),
         }),
     };
-    let endpoint = match (&keys_wait, ports, &host) {
-        (None, (Some(api), Some(konnectivity)), Some(host)) => Ok(endpoint(host, api, konnectivity)),
+    let endpoint = match (&keys_wait, ports, &host, front) {
         (Some(waiting), ..) => Err(waiting.clone()),
-        _ => Err(match wanted {
+        (None, _, _, Some(front)) => Ok(front.endpoint()),
+        (None, (Some(api), Some(konnectivity)), Some(host), None) => Ok(endpoint(host, api, konnectivity)),
+        (None, _, _, None) => Err(match wanted {
             ServiceType::NodePort => {
-                "the address of a Node (none has one; `spec.externalAddress` may name one)".to_owned()
+                "the address of a Node (none has one of the Service's IP family; `spec.externalAddress` may name one)"
+                    .to_owned()
             }
             ServiceType::LoadBalancer => {
                 format!("an address of the load balancer of Service `{service}` (or `spec.externalAddress`)")
@@ -72,7 +85,7 @@ pub(super) fn decide(
         }),
     };
     let sans = match &endpoint {
-        Ok(endpoint) => sans(facts, settings, &service, live, &endpoint.host),
+        Ok(endpoint) => sans(facts, settings, &service, live, endpoint, host.as_deref()),
         Err(_) => facts.pins.sans.clone(),
     };
     Exposure {
@@ -117,24 +130,71 @@ fn ports(
 }
 
 /// The address that a Service of this type has, as far as one can be seen.
-fn detect(wanted: ServiceType, facts: &Facts, live: Option<&ServiceFacts>) -> Option<String> {
-    match wanted {
-        // A Node that is still there stays the address, whichever is best now.
-        ServiceType::NodePort => {
-            let pinned = facts.pins.external_address.as_ref();
-            let addresses = &facts.node_addresses;
-            let kept = pinned.filter(|pinned| addresses.contains(pinned));
-            kept.or(addresses.first()).cloned()
+///
+/// *Shape*: of the family that the Service has first, if it has one of it. An address that is in use stays as long as
+/// it is there, whichever is best now and in whatever order they are listed.
+fn detect(
+    spec: &ServiceSpec,
+    wanted: ServiceType,
+    facts: &Facts,
+    live: Option<&ServiceFacts>,
+) -> Option<String> {
+    let candidates: Vec<String> = match wanted {
+        ServiceType::NodePort => facts.node_addresses.clone(),
+        ServiceType::LoadBalancer => live?
+            .load_balancer
+            .iter()
+            .filter_map(|one| one.ip.clone().or_else(|| one.hostname.clone()))
+            .collect(),
+        ServiceType::ClusterIp => {
+            return Some(format!(
+                "{}.{}.svc",
+                service_name(&facts.name, wanted),
+                facts.namespace
+            ));
         }
-        ServiceType::LoadBalancer => {
-            let balancer = live?.load_balancer.as_ref()?;
-            balancer.ip.clone().or_else(|| balancer.hostname.clone())
+    };
+    let pinned = facts.pins.external_address.as_ref();
+    if let Some(kept) = pinned.filter(|pinned| candidates.contains(pinned)) {
+        return Some(kept.clone());
+    }
+    let families = families(spec, live);
+    if families.is_empty() {
+        return candidates.into_iter().next();
+    }
+    let mut best = None;
+    for candidate in candidates {
+        // A name may stand for any address.
+        let rank = match family(&candidate) {
+            Some(family) => families.iter().position(|one| *one == family),
+            None => Some(0),
+        };
+        // Before a Service of one family a load balancer may well stand with the other; a Node does not.
+        let rank = rank.or((wanted == ServiceType::LoadBalancer).then_some(families.len()));
+        if let Some(rank) = rank
+            && best.as_ref().is_none_or(|(known, _)| rank < *known)
+        {
+            best = Some((rank, candidate));
         }
-        ServiceType::ClusterIp => Some(format!(
-            "{}.{}.svc",
-            service_name(&facts.name, wanted),
-            facts.namespace
-        )),
+    }
+    best.map(|(_, address)| address)
+}
+
+/// Families of the Service, the first one first: those it has, else those that are written.
+fn families(spec: &ServiceSpec, live: Option<&ServiceFacts>) -> Vec<IpFamily> {
+    let of_addresses = live.into_iter().flat_map(|live| &live.cluster_ips);
+    let live: Vec<IpFamily> = of_addresses.filter_map(|address| family(address)).collect();
+    if live.is_empty() {
+        spec.ip_families.clone()
+    } else {
+        live
+    }
+}
+
+fn family(address: &str) -> Option<IpFamily> {
+    match address.parse().ok()? {
+        IpAddr::V4(_) => Some(IpFamily::V4),
+        IpAddr::V6(_) => Some(IpFamily::V6),
     }
 }
 
@@ -170,6 +230,7 @@ fn host(
 fn switch_waits_for(
     spec: &ClusterSpec,
     facts: &Facts,
+    front: Option<&Front>,
     live: Option<&ServiceFacts>,
     detected: Option<&str>,
     ports: (Option<i32>, Option<i32>),
@@ -185,7 +246,7 @@ fn switch_waits_for(
         return hold("Waiting", "the new Service has to exist first".to_owned());
     }
     let pinned = facts.pins.external_address.as_deref();
-    if spec.external_address.is_some() || pinned.is_none() || pinned == detected {
+    if front.is_some() || spec.external_address.is_some() || pinned.is_none() || pinned == detected {
         return None;
     }
     let pinned = pinned.unwrap_or_default();
@@ -202,11 +263,17 @@ fn switch_waits_for(
 }
 
 /// The exposure that the pins describe, while a change of type is held.
-fn as_pinned(facts: &Facts, wanted: ServiceType, settings: &Settings) -> Exposure {
+fn as_pinned(facts: &Facts, wanted: ServiceType, settings: &Settings, front: Option<&Front>) -> Exposure {
     let pins = &facts.pins;
     let service_type = pins.service_type.unwrap_or(wanted);
-    let endpoint = match (&pins.external_address, pins.api_port, pins.konnectivity_port) {
-        (Some(host), Some(api), Some(konnectivity)) => Ok(endpoint(host, api, konnectivity)),
+    let endpoint = match (
+        &pins.external_address,
+        pins.api_port,
+        pins.konnectivity_port,
+        front,
+    ) {
+        (_, Some(_), Some(_), Some(front)) => Ok(front.endpoint()),
+        (Some(host), Some(api), Some(konnectivity), None) => Ok(endpoint(host, api, konnectivity)),
         _ => Err(format!("Service `{}`", service_name(&facts.name, wanted))),
     };
     let old = by_type(facts).get(&service_type).cloned();
@@ -217,7 +284,10 @@ fn as_pinned(facts: &Facts, wanted: ServiceType, settings: &Settings) -> Exposur
         host: pins.external_address.clone(),
         keys_wait: endpoint.as_ref().err().cloned(),
         sans: match &endpoint {
-            Ok(endpoint) => sans(facts, settings, &name, old.as_ref(), &endpoint.host),
+            Ok(endpoint) => {
+                let own = pins.external_address.as_deref();
+                sans(facts, settings, &name, old.as_ref(), endpoint, own)
+            }
             Err(_) => pins.sans.clone(),
         },
         endpoint,
@@ -233,6 +303,7 @@ fn endpoint(host: &str, api_port: i32, konnectivity_port: i32) -> Endpoint {
         host: host.to_owned(),
         api_port,
         konnectivity_port,
+        konnectivity_host: None,
         url,
     }
 }
@@ -243,12 +314,13 @@ fn sans(
     settings: &Settings,
     service: &str,
     live: Option<&ServiceFacts>,
-    host: &str,
+    endpoint: &Endpoint,
+    own_address: Option<&str>,
 ) -> Vec<String> {
     let namespace = &facts.namespace;
     let of_service = format!("{service}.{namespace}.svc");
     let names = [
-        host.to_owned(),
+        endpoint.host.clone(),
         service.to_owned(),
         format!("{service}.{namespace}"),
         format!("{of_service}.{}", settings.cluster_domain),
@@ -258,9 +330,111 @@ fn sans(
     let is_address = |ip: &&String| ip.parse::<IpAddr>().is_ok();
     names
         .into_iter()
+        .chain(endpoint.konnectivity_host.clone())
+        .chain(own_address.map(str::to_owned))
         .chain(cluster_ips.filter(is_address).cloned())
         .chain(facts.pins.sans.iter().cloned())
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::world::World;
+    use crate::api::names;
+    use crate::object::{ObjectId, kinds};
+
+    fn balancers(world: &mut World, addresses: Value) {
+        let id = ObjectId::new(kinds::SERVICE, "tenant-7", names::service_load_balancer("edge"));
+        world.live.get_mut(&id).unwrap().0["status"] = json!({"loadBalancer": {"ingress": addresses}});
+    }
+
+    fn has_families(world: &mut World, cluster_ips: Value) {
+        for (id, object) in &mut world.live {
+            if id.kind == kinds::SERVICE && object.text("/spec/clusterIP") != Some("None") {
+                object.0["spec"]["clusterIPs"] = cluster_ips.clone();
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_is_reached_at_an_address_of_the_services_first_family_in_brackets_where_they_belong() {
+        let spec = json!({"service": {"ipFamilies": ["IPv6"], "ipFamilyPolicy": "SingleStack"}});
+        let mut world = World::new(spec);
+        world.nodes = vec!["192.0.2.4".into(), "2001:db8::7".into()];
+        world.pass();
+        has_families(&mut world, json!(["fd00::12"]));
+        world.settle();
+        let endpoint = world.resolved().endpoint.unwrap();
+        assert_eq!(endpoint.url, "https://[2001:db8::7]:30443");
+        assert_eq!(endpoint.host, "2001:db8::7");
+        let config = world.get(kinds::CONFIG_MAP, "kmc-edge-config");
+        let k0s: Value = serde_saphyr::from_str(config.text("/data/k0s.yaml").unwrap()).unwrap();
+        assert_eq!(k0s["spec"]["api"]["externalAddress"], "2001:db8::7");
+        let sans = k0s["spec"]["api"]["sans"].as_array().unwrap();
+        assert!(
+            sans.contains(&json!("2001:db8::7")) && sans.contains(&json!("fd00::12")),
+            "{sans:?}"
+        );
+    }
+
+    #[test]
+    fn without_an_address_of_its_family_a_service_waits_and_names_stand_for_any() {
+        let mut world = World::new(json!({}));
+        world.nodes = vec!["2001:db8::7".into()];
+        world.settle();
+        let waiting = world.resolved().endpoint.unwrap_err();
+        assert!(waiting.contains("family"), "{waiting}");
+        world.nodes.push("node.example".into());
+        world.settle();
+        assert_eq!(world.resolved().endpoint.unwrap().host, "node.example");
+    }
+
+    #[test]
+    fn a_load_balancer_of_two_families_keeps_its_address_in_whatever_order_they_are_listed() {
+        let mut world =
+            World::settled(json!({"service": {"type": "LoadBalancer", "ipFamilies": ["IPv6", "IPv4"]}}));
+        has_families(&mut world, json!(["fd00::12", "10.96.0.12"]));
+        let (four, six) = (json!({"ip": "198.51.100.4"}), json!({"ip": "2001:db8::4"}));
+        balancers(&mut world, json!([four, six]));
+        world.settle();
+        assert_eq!(
+            world.resolved().endpoint.unwrap().url,
+            "https://[2001:db8::4]:6443"
+        );
+        let before = world.lasting();
+        balancers(&mut world, json!([six, four]));
+        world.settle();
+        assert_eq!((world.lasting(), world.held()), (before.clone(), Vec::new()));
+        // It goes: reported, and nothing rolls.
+        balancers(
+            &mut world,
+            json!([{"hostname": "lb.example"}, {"ip": "2001:db8::5"}]),
+        );
+        world.settle();
+        assert_eq!(world.held(), ["AddressChanged"]);
+        assert_eq!(world.lasting(), before);
+        // Also when nothing of its families is left.
+        has_families(&mut world, json!(["fd00::12"]));
+        balancers(&mut world, json!([{"ip": "198.51.100.5"}]));
+        assert_eq!(world.held(), ["AddressChanged"]);
+    }
+
+    #[test]
+    fn behind_a_front_the_service_may_change_its_address_and_its_type() {
+        let front = json!({"apiHost": "api.example", "konnectivityHost": "konnectivity.example"});
+        let mut world = World::settled(json!({"ingress": front}));
+        world.nodes = vec!["192.0.2.99".into()];
+        world.settle();
+        assert_eq!(world.held(), Vec::<String>::new());
+        world.respec(json!({"ingress": front, "service": {"type": "ClusterIP"}}));
+        world.settle();
+        assert_eq!(world.held(), Vec::<String>::new());
+        assert_eq!(world.resolved().endpoint.unwrap().url, "https://api.example:443");
+        let dropped: Vec<_> = world.dropped.iter().map(ToString::to_string).collect();
+        assert_eq!(dropped, ["Service tenant-7/kmc-edge-nodeport"]);
+    }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::Pins;
 use crate::api::cluster_parts::ServiceType;
 use crate::etcd::Asked;
+use crate::object::Kind;
 use crate::pki::{Given, KeyFacts, KeyPurpose};
 
 /// Everything about one cluster that the renderer may depend on.
@@ -37,6 +38,8 @@ pub struct Facts {
     #[serde(default)]
     pub pins_secret: Option<KeyFacts>,
     pub stateful_sets: BTreeMap<String, StatefulSetFacts>,
+    /// Kind of the TLSRoutes that the hosting cluster serves and lets be listed; `None` when there are none.
+    pub routes: Option<Kind>,
     /// Addresses of Nodes that a NodePort can be reached at, best first: ExternalDNS, ExternalIP, InternalIP.
     pub node_addresses: Vec<String>,
     /// Claims of the pods by name.
@@ -71,10 +74,11 @@ pub struct ServiceFacts {
     pub cluster_ips: Vec<String>,
     pub api_node_port: Option<i32>,
     pub konnectivity_node_port: Option<i32>,
-    pub load_balancer: Option<LoadBalancerFacts>,
+    /// Every address of the load balancer, as its controller orders them.
+    pub load_balancer: Vec<LoadBalancerFacts>,
 }
 
-/// `status.loadBalancer.ingress[0]`.
+/// One of `status.loadBalancer.ingress`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadBalancerFacts {
@@ -97,6 +101,8 @@ pub struct StatefulSetFacts {
     pub updated_replicas: i32,
     pub current_revision: Option<String>,
     pub update_revision: Option<String>,
+    /// Digest of the configuration that pods of its template start with.
+    pub config_digest: Option<String>,
     /// What its claims were made with, by name. A StatefulSet's claim templates are immutable.
     pub claims: BTreeMap<String, ClaimFacts>,
 }

@@ -8,6 +8,7 @@ use super::facts::{
     ClaimFacts, ConfigFacts, Facts, LoadBalancerFacts, ServiceFacts, StatefulSetFacts, VolumeFacts,
 };
 use crate::api::cluster_parts::{ServiceType, StorageType};
+use crate::api::cluster_status::Endpoint;
 use crate::api::{ClusterStatus, K0smotronCluster, Pins, condition, labels, names};
 use crate::k0s::Version;
 use crate::object::{Kind, Object, ObjectId, Observed, kinds};
@@ -82,6 +83,9 @@ impl Facts {
                 .into_iter()
                 .filter_map(|name| Some((name.clone(), stateful_set(look.ours(kinds::STATEFUL_SET, &name)?))))
                 .collect(),
+            routes: [kinds::TLS_ROUTE, kinds::TLS_ROUTE_ALPHA]
+                .into_iter()
+                .find(|&kind| children.is_complete_for(kind, &look.namespace)),
             node_addresses: node_addresses.to_vec(),
             volumes: look.volumes(),
             config: look.config(),
@@ -250,7 +254,9 @@ impl<'a> Look<'a> {
         let stored = stored.unwrap_or_default();
         let live = self.live_pins();
         let status_pins = status.pins.clone().unwrap_or_default();
-        let endpoint = status.endpoint.as_ref();
+        // The host of an Ingress or a Gateway is not the address of a Service.
+        let is_own = |endpoint: &&Endpoint| endpoint.konnectivity_host.is_none();
+        let own_address = status.endpoint.as_ref().filter(is_own);
         let sans = [stored.sans, live.sans, status_pins.sans]
             .into_iter()
             .find(|sans| !sans.is_empty());
@@ -279,7 +285,7 @@ impl<'a> Look<'a> {
                 .external_address
                 .or(live.external_address)
                 .or(status_pins.external_address)
-                .or_else(|| endpoint.map(|endpoint| endpoint.host.clone())),
+                .or_else(|| own_address.map(|endpoint| endpoint.host.clone())),
             sans: sans.unwrap_or_default(),
             key_algorithm: stored
                 .key_algorithm
@@ -465,12 +471,13 @@ fn claims(pods: &Object) -> std::collections::BTreeMap<String, ClaimFacts> {
 
 fn service(object: &Object, service_type: ServiceType) -> ServiceFacts {
     let cluster_ips = object.0.pointer("/spec/clusterIPs").and_then(Value::as_array);
-    let ingress = object.0.pointer("/status/loadBalancer/ingress/0");
-    let of_ingress = |field: &str| {
-        ingress
-            .and_then(|ingress| ingress.get(field)?.as_str())
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned)
+    let balancers = object
+        .0
+        .pointer("/status/loadBalancer/ingress")
+        .and_then(Value::as_array);
+    let of_balancer = |balancer: &Value, field: &str| {
+        let text = balancer.get(field).and_then(Value::as_str);
+        text.filter(|text| !text.is_empty()).map(str::to_owned)
     };
     ServiceFacts {
         service_type,
@@ -482,10 +489,14 @@ fn service(object: &Object, service_type: ServiceType) -> ServiceFacts {
             .collect(),
         api_node_port: named_port(object, "/spec/ports", "api", "nodePort"),
         konnectivity_node_port: named_port(object, "/spec/ports", "konnectivity", "nodePort"),
-        load_balancer: ingress.map(|_| LoadBalancerFacts {
-            hostname: of_ingress("hostname"),
-            ip: of_ingress("ip"),
-        }),
+        load_balancer: balancers
+            .into_iter()
+            .flatten()
+            .map(|balancer| LoadBalancerFacts {
+                hostname: of_balancer(balancer, "hostname"),
+                ip: of_balancer(balancer, "ip"),
+            })
+            .collect(),
     }
 }
 
@@ -505,6 +516,11 @@ fn stateful_set(object: &Object) -> StatefulSetFacts {
         updated_replicas: integer(object, "/status/updatedReplicas"),
         current_revision: text("/status/currentRevision"),
         update_revision: text("/status/updateRevision"),
+        config_digest: object
+            .0
+            .pointer("/spec/template/metadata/annotations")
+            .and_then(|annotations| annotations.get(labels::CONFIG_DIGEST)?.as_str())
+            .map(str::to_owned),
         claims: claims(object),
     }
 }

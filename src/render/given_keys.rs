@@ -156,7 +156,9 @@ fn wrong(purpose: KeyPurpose, found: &GivenKey, facts: &Facts) -> Option<String>
         | KeyPurpose::Proxy
         | KeyPurpose::Sa
         | KeyPurpose::NatsToken
-        | KeyPurpose::Kubeconfig => None,
+        | KeyPurpose::Kubeconfig
+        | KeyPurpose::IngressHaproxy
+        | KeyPurpose::Monitoring => None,
     }
 }
 

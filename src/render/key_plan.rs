@@ -6,16 +6,18 @@ use std::time::Duration;
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::Front;
 use super::answer::Stalled;
 use super::exposure::Exposure;
 use super::facts::{Facts, Settings};
 use super::given_keys;
 use super::resolve::invalid;
-use super::storage_plan;
+use super::{front_manifests, monitoring, storage_plan};
 use crate::api::cluster_parts::KeyAlgorithm;
 use crate::api::cluster_status::HeldStatus;
 use crate::api::duration::GoDuration;
 use crate::api::{ClusterSpec, labels, names};
+use crate::k0s::Network;
 use crate::pki::{self, EtcdCertificates, Issue, Issuer, KeyDecision, KeyPurpose, KeyRefusal, Wanted};
 
 /// The decisions about all keys of a cluster.
@@ -24,6 +26,8 @@ pub(super) struct Keys<'a> {
     pub facts: &'a Facts,
     pub settings: &'a Settings,
     pub exposure: &'a Exposure,
+    pub front: Option<&'a Front>,
+    pub network: &'a Network,
     pub algorithm: KeyAlgorithm,
     pub known_uids: &'a [String],
 }
@@ -32,12 +36,12 @@ impl Keys<'_> {
     /// Decides about every key, and adds to `held` which Secrets cannot be used.
     pub fn decide(&self, held: &mut Vec<HeldStatus>) -> Result<BTreeMap<KeyPurpose, KeyDecision>, Stalled> {
         let mut decided = BTreeMap::new();
-        // Roots first: what they sign needs to know which one it is.
         let storage = storage_plan::wanted_type(self.spec);
-        let needed = KeyPurpose::ALL
-            .into_iter()
-            .filter(|purpose| purpose.is_needed_with(storage));
-        for purpose in needed {
+        // Roots first: what they sign needs to know which one it is.
+        for purpose in KeyPurpose::ALL {
+            if !purpose.is_needed_with(storage) || !self.is_needed(purpose) {
+                continue;
+            }
             if self.facts.given.contains_key(&purpose) {
                 decided.insert(purpose, KeyDecision::Given);
                 continue;
@@ -60,6 +64,22 @@ impl Keys<'_> {
             decided.insert(purpose, decision);
         }
         Ok(decided)
+    }
+
+    fn is_needed(&self, purpose: KeyPurpose) -> bool {
+        match purpose {
+            KeyPurpose::IngressHaproxy => self.front.is_some(),
+            KeyPurpose::Monitoring => monitoring::is_enabled(self.spec),
+            KeyPurpose::Ca
+            | KeyPurpose::Proxy
+            | KeyPurpose::Sa
+            | KeyPurpose::Etcd
+            | KeyPurpose::ApiserverEtcdClient
+            | KeyPurpose::EtcdServer
+            | KeyPurpose::EtcdPeer
+            | KeyPurpose::NatsToken
+            | KeyPurpose::Kubeconfig => true,
+        }
     }
 
     fn secret(&self, purpose: KeyPurpose) -> String {
@@ -109,6 +129,8 @@ impl Keys<'_> {
             KeyPurpose::ApiserverEtcdClient
             | KeyPurpose::EtcdServer
             | KeyPurpose::EtcdPeer
+            | KeyPurpose::IngressHaproxy
+            | KeyPurpose::Monitoring
             | KeyPurpose::Ca
             | KeyPurpose::Proxy
             | KeyPurpose::Sa
@@ -172,6 +194,22 @@ impl Keys<'_> {
         };
         if let Some(leaf) = etcd.leaf(purpose, issuer.clone()) {
             return Ok(leaf);
+        }
+        if purpose == KeyPurpose::IngressHaproxy {
+            let (namespace, name) = front_manifests::DELIVERED;
+            return Ok(Issue::Delivered {
+                issuer,
+                common_name: "ingress-haproxy".to_owned(),
+                organization: "kubernetes".to_owned(),
+                sans: front_manifests::names_of_the_proxy(self.network),
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                algorithm: self.algorithm,
+                lifetime_seconds,
+            });
+        }
+        if purpose == KeyPurpose::Monitoring {
+            return Ok(monitoring::certificate(issuer, self.algorithm, lifetime_seconds));
         }
         let endpoint = self.exposure.endpoint.clone()?;
         let group = self

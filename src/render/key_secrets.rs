@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answers, Desired};
+use super::front_manifests::after_the_roll;
 use super::given_keys;
 use super::parts::{Pods, add_below, object};
 use super::resolved::ResolvedCluster;
@@ -14,7 +15,7 @@ use crate::pki::{KeyDecision, KeyPurpose, Ownership};
 pub(super) const SECRET_TYPE: &str = "cluster.x-k8s.io/secret";
 const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
 
-/// Answers for every key. None is ever dropped.
+/// Answers for every key. None is ever dropped but those of sidecars and proxies that are gone.
 pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
     for (&purpose, decision) in &cluster.keys {
         let name = names::key(&cluster.name, purpose.suffix());
@@ -44,6 +45,18 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
         };
         answers.insert(cluster.id(kinds::SECRET, name), answer);
     }
+    for (purpose, why) in [
+        (
+            KeyPurpose::IngressHaproxy,
+            "neither `spec.ingress` nor `spec.gateway` is written",
+        ),
+        (KeyPurpose::Monitoring, "`spec.monitoring.enabled` is not true"),
+    ] {
+        if !cluster.keys.contains_key(&purpose) {
+            let name = names::key(&cluster.name, purpose.suffix());
+            answers.insert(cluster.id(kinds::SECRET, name), after_the_roll(cluster, why));
+        }
+    }
 }
 
 /// Everything of a Secret but its data, and the annotations that only its maker can know.
@@ -70,7 +83,9 @@ fn secret(cluster: &ResolvedCluster, purpose: KeyPurpose, name: &str, content_di
         | KeyPurpose::ApiserverEtcdClient
         | KeyPurpose::EtcdServer
         | KeyPurpose::EtcdPeer
-        | KeyPurpose::NatsToken => {}
+        | KeyPurpose::NatsToken
+        | KeyPurpose::IngressHaproxy
+        | KeyPurpose::Monitoring => {}
     }
     object(kinds::SECRET, metadata, json!({"type": SECRET_TYPE}))
 }
@@ -84,7 +99,9 @@ fn component(purpose: KeyPurpose) -> &'static str {
         | KeyPurpose::Etcd
         | KeyPurpose::ApiserverEtcdClient
         | KeyPurpose::EtcdServer
-        | KeyPurpose::EtcdPeer => "pki",
+        | KeyPurpose::EtcdPeer
+        | KeyPurpose::IngressHaproxy
+        | KeyPurpose::Monitoring => "pki",
         KeyPurpose::NatsToken => "nats",
     }
 }

@@ -64,6 +64,7 @@ static CHANGED: LazyLock<Vec<World>> = LazyLock::new(|| {
         json!({"replicas": 0}),
         json!({"podDisruptionBudget": {"enabled": false}}),
         json!({"storage": {"etcd": {"defragJob": {"enabled": false}}}}),
+        json!({"ingress": {"apiHost": "api.example", "konnectivityHost": "konnectivity.example"}}),
         json!({"service": {"type": "ClusterIP"}}),
         json!({"service": {"type": "ClusterIP"}, "externalAddress": "203.0.113.7"}),
         json!({"service": {"type": "LoadBalancer"}, "replicas": 3}),

@@ -21,14 +21,18 @@ mod etcd_pods;
 mod exposure;
 mod facts;
 mod fill;
+mod front;
+mod front_manifests;
 mod gather;
 mod given_keys;
 mod growth;
 mod k0s_settings;
 mod key_plan;
 mod key_secrets;
+mod konnectivity_agents;
 #[cfg(test)]
 mod laws;
+mod monitoring;
 mod nats;
 mod network_policies;
 mod objects;
@@ -41,6 +45,7 @@ mod prune_tests;
 mod resolve;
 mod resolved;
 pub mod revisions;
+mod routes;
 mod services;
 mod storage_plan;
 #[cfg(test)]
@@ -58,6 +63,7 @@ pub use facts::{
     ServiceFacts, Settings, SourceFacts, StatefulSetFacts, VolumeFacts,
 };
 pub use fill::{Fill, Part, Source, SourceVersion};
+pub use front::{Agents, Front};
 pub use given_keys::UNUSABLE as GIVEN_UNUSABLE;
 pub use objects::objects;
 pub use patches::strategic::apply as apply_strategic;

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answers, Desired};
 use super::facts::NetworkPolicySettings;
-use super::nats;
 use super::parts::{Pods, object};
 use super::resolved::{ResolvedCluster, StoragePlan};
+use super::{monitoring, nats};
 use crate::api::cluster_status::Endpoint;
 use crate::api::{labels, names};
-use crate::etcd::{CLIENT_PORT, PEER_PORT};
+use crate::etcd::{CLIENT_PORT, METRICS_PORT, PEER_PORT};
 use crate::object::kinds;
 
 /// Answers for the policies of the control plane and of etcd.
@@ -66,7 +66,12 @@ fn want(
 }
 
 fn to_control_plane(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
-    let mut rules = vec![json!({"ports": [port(endpoint.api_port), port(endpoint.konnectivity_port)]})];
+    let (api_port, konnectivity_port) = cluster.listening_ports(endpoint);
+    let mut ports = vec![port(api_port), port(konnectivity_port)];
+    if monitoring::is_enabled(&cluster.spec) {
+        ports.push(port(monitoring::PORT));
+    }
+    let mut rules = vec![json!({"ports": ports})];
     if let StoragePlan::Nats(_) = cluster.storage {
         rules.push(json!({
             "from": [{"podSelector": {"matchLabels": cluster.selector(Pods::ControlPlane)}}],
@@ -88,8 +93,12 @@ fn to_etcd(cluster: &ResolvedCluster, settings: &NetworkPolicySettings) -> Value
             labels::APP_COMPONENT: "controller",
         }},
     });
+    let mut ports = vec![port(CLIENT_PORT)];
+    if monitoring::is_enabled(&cluster.spec) {
+        ports.push(port(METRICS_PORT));
+    }
     json!([
-        {"from": [{"podSelector": {"matchLabels": of_cluster}}, operator], "ports": [port(CLIENT_PORT)]},
+        {"from": [{"podSelector": {"matchLabels": of_cluster}}, operator], "ports": ports},
         {
             "from": [{"podSelector": {"matchLabels": cluster.selector(Pods::Etcd)}}],
             "ports": [port(PEER_PORT)],
@@ -141,6 +150,23 @@ mod tests {
             ingress("kmc-edge-etcd")[1]["from"][0]["podSelector"]["matchLabels"]["component"],
             "etcd"
         );
+    }
+
+    #[test]
+    fn sidecars_are_reached_and_reach_the_metrics_of_etcd_and_a_front_opens_no_port_of_its_own() {
+        let mut world = world();
+        world.respec(json!({
+            "monitoring": {"enabled": true},
+            "ingress": {"apiHost": "api.example", "konnectivityHost": "konnectivity.example"},
+        }));
+        world.settle();
+        let ports = |name: &str| -> Vec<i64> {
+            let ports = &world.get(kinds::NETWORK_POLICY, name).0["spec"]["ingress"][0]["ports"];
+            let ports = ports.as_array().unwrap().iter();
+            ports.map(|port| port["port"].as_i64().unwrap()).collect()
+        };
+        assert_eq!(ports("kmc-edge"), [30443, 30132, 8090]);
+        assert_eq!(ports("kmc-edge-etcd"), [2379, 2381]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::answer::Answers;
 use super::resolved::ResolvedCluster;
 use super::{
-    config_map, control_plane, defrag_job, disruption_budgets, etcd_pods, key_secrets, nats,
-    network_policies, services, volumes,
+    config_map, control_plane, defrag_job, disruption_budgets, etcd_pods, front_manifests, key_secrets,
+    monitoring, nats, network_policies, routes, services, volumes,
 };
 use crate::pki::KeyPurpose;
 
@@ -22,9 +22,12 @@ pub fn objects(cluster: &ResolvedCluster) -> Answers {
 pub(super) fn unpatched(cluster: &ResolvedCluster) -> Answers {
     let mut answers = Answers::new();
     services::answer(cluster, &mut answers);
+    routes::answer(cluster, &mut answers);
     nats::answer(cluster, &mut answers);
     key_secrets::answer(cluster, &mut answers);
     config_map::answer(cluster, &mut answers);
+    front_manifests::answer(cluster, &mut answers);
+    monitoring::answer(cluster, &mut answers);
     etcd_pods::answer(cluster, &mut answers);
     defrag_job::answer(cluster, &mut answers);
     control_plane::answer(cluster, &mut answers);

@@ -1,5 +1,7 @@
 //! A spec and facts -> a cluster in which everything is decided.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::answer::Stalled;
@@ -9,15 +11,15 @@ use super::key_plan::Keys;
 use super::patches::Patches;
 use super::resolved::{EtcdPlan, Growth, ResolvedCluster};
 use super::{
-    additions, allowed, etcd_plan, given_keys, k0s_settings, objects, persistence, revisions, storage_plan,
-    supported,
+    Front, additions, allowed, etcd_plan, given_keys, k0s_settings, objects, persistence, revisions, routes,
+    storage_plan, supported,
 };
 use crate::api::cluster_parts::{KeyAlgorithm, StorageType, UpdatePolicy};
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, Pins, names};
 use crate::etcd::{self, SettingRefusal};
-use crate::k0s::{self, Refusal, Version};
-use crate::pki::KeyPurpose;
+use crate::k0s::{self, Network, Refusal, Version};
+use crate::pki::{KeyDecision, KeyPurpose};
 
 /// Decides every default, pin and refusal of a cluster.
 ///
@@ -42,7 +44,10 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
     let data_volume = persistence::decide(spec, facts, &mut held, &mut growth)?;
     let nats_claim = persistence::nats_claim(spec, facts, &mut held, &mut growth);
     let etcd_settings = etcd_settings(spec)?;
-    let exposure = exposure::decide(spec, facts, settings, &mut held);
+    let front = Front::read(spec, version)?;
+    held.extend(routes::held(spec, facts.routes));
+    let exposure = exposure::decide(spec, facts, settings, front.as_ref(), &mut held);
+    let network = Network::read(spec.k0s_config.as_ref());
     let can_change = exposure.endpoint.is_ok();
     let etcd = match storage.storage_type() {
         StorageType::Etcd => etcd_plan::decide(
@@ -67,6 +72,8 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         facts,
         settings,
         exposure: &exposure,
+        front: front.as_ref(),
+        network: &network,
         algorithm: key_algorithm,
         known_uids: &known_uids,
     };
@@ -97,6 +104,10 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         growth,
         etcd,
         etcd_settings,
+        haproxy_fingerprint: haproxy_fingerprint(&keys, facts),
+        front,
+        routes: facts.routes,
+        network,
         service_type: exposure.service_type,
         services: exposure::by_type(facts),
         endpoint: exposure.endpoint,
@@ -127,6 +138,14 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
     cluster.held.sort();
     cluster.held.dedup();
     Ok(cluster)
+}
+
+/// What is known of the certificate of the proxies; nothing of one that is not ours.
+fn haproxy_fingerprint(keys: &BTreeMap<KeyPurpose, KeyDecision>, facts: &Facts) -> Option<String> {
+    let purpose = KeyPurpose::IngressHaproxy;
+    let is_ours = keys.get(&purpose).is_some_and(KeyDecision::is_settled);
+    let found = facts.keys.get(&purpose).filter(|_| is_ours);
+    found.and_then(|found| found.fingerprint.clone())
 }
 
 /// Returns the refusal of a field that the API server should not have let through.

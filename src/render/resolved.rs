@@ -10,9 +10,11 @@ use crate::api::cluster_parts::{KeyAlgorithm, ServiceType, StorageType};
 use crate::api::cluster_status::{Endpoint, HeldStatus};
 use crate::api::{EtcdPins, Pins};
 use crate::etcd::{Place, Step};
-use crate::k0s::Version;
+use crate::k0s::{Network, Version};
+use crate::object::Kind;
 use crate::pki::{KeyDecision, KeyFacts, KeyPurpose};
 
+use super::Front;
 use super::facts::{ConfigFacts, NetworkPolicySettings, ServiceFacts, StatefulSetFacts, VolumeFacts};
 use super::fill::Source;
 use super::patches::Patches;
@@ -43,6 +45,14 @@ pub struct ResolvedCluster {
     /// What the user chose for etcd's configuration file, with the types that etcd reads.
     pub etcd_settings: Map<String, Value>,
     pub service_type: ServiceType,
+    /// What stands before the control plane: clients reach it by hosts of an Ingress or a Gateway.
+    pub front: Option<Front>,
+    /// Fingerprint of the certificate of the proxies in the workload cluster, once it is made.
+    pub haproxy_fingerprint: Option<String>,
+    /// Kind of the TLSRoutes of the hosting cluster; `None` when it has none.
+    pub routes: Option<Kind>,
+    /// Network of the workload cluster.
+    pub network: Network,
     /// API Services that exist, by type.
     pub services: BTreeMap<ServiceType, ServiceFacts>,
     /// Where the control plane is reached; `Err` says what is waited for, as a phrase that follows "waiting for".

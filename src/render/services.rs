@@ -12,8 +12,8 @@ use crate::etcd::{CLIENT_PORT, PEER_PORT};
 use crate::object::kinds;
 
 /// Ports of a NodePort Service inside the hosting cluster; outside, the node ports count.
-const API_PORT: i32 = 6443;
-const KONNECTIVITY_PORT: i32 = 8132;
+pub(super) const API_PORT: i32 = 6443;
+pub(super) const KONNECTIVITY_PORT: i32 = 8132;
 
 /// Answers for the API Service of every type, and for the Service of etcd.
 pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {

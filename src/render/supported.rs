@@ -37,8 +37,8 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         deletion_policy: _,
         external_address: _,
         service,
-        ingress,
-        gateway,
+        ingress: _,
+        gateway: _,
         persistence,
         storage,
         k0s_config,
@@ -47,7 +47,7 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         manifests: _,
         mounts: _,
         control_plane_flags: _,
-        monitoring,
+        monitoring: _,
         resources: _,
         node_selector: _,
         tolerations: _,
@@ -84,8 +84,6 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         ip_families: _,
     }) = service
     {}
-    note(ingress.is_some(), "spec.ingress");
-    note(gateway.is_some(), "spec.gateway");
     if let Some(PersistenceSpec {
         persistence_type: _,
         host_path: _,
@@ -124,12 +122,6 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
         renew_before: _,
     }) = pki
     {}
-    note(
-        monitoring
-            .as_ref()
-            .is_some_and(|monitoring| monitoring.enabled == Some(true)),
-        "spec.monitoring",
-    );
     if let Some(PodDisruptionBudgetSpec { enabled: _ }) = pod_disruption_budget {}
     if let Some(KubeconfigSpec {
         labels: _,
@@ -156,14 +148,13 @@ mod tests {
     fn every_field_that_is_not_rendered_is_named_by_its_path() {
         let written = json!({
             "ttl": "1h",
-            "ingress": {"apiHost": "a", "konnectivityHost": "b"},
             "remoteHostCluster": {"kubeconfigRef": {"name": "elsewhere"}},
         });
         assert_eq!(
             refusal(written).as_deref(),
             Some(
-                "not supported yet: spec.ttl, spec.ingress, spec.remoteHostCluster; nothing of this generation is \
-                 applied until they are removed"
+                "not supported yet: spec.ttl, spec.remoteHostCluster; nothing of this generation is applied until they \
+                 are removed"
             )
         );
     }

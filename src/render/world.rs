@@ -231,7 +231,10 @@ impl World {
         let annotations = &mut secret.0["metadata"]["annotations"];
         annotations[labels::FINGERPRINT] = json!(format!("print-of-{}-{serial}", id.name));
         annotations[labels::NOT_AFTER] = json!("2027-09-01T12:00:00Z");
-        if let Issue::Leaf { issuer, .. } | Issue::Kubeconfig { issuer, .. } = issue {
+        if let Issue::Leaf { issuer, .. }
+        | Issue::Delivered { issuer, .. }
+        | Issue::Kubeconfig { issuer, .. } = issue
+        {
             let of_user = self.given.values().find(|given| given.secret == issuer.secret);
             let print = match of_user {
                 Some(given) => given.found.as_ref().unwrap().fingerprint.clone(),
@@ -317,6 +320,10 @@ pub(super) fn worlds() -> Vec<World> {
         World::settled(json!({})),
         balanced,
         World::settled(json!({"replicas": 5, "service": {"type": "ClusterIP", "apiPort": 443}})),
+        World::settled(json!({
+            "gateway": {"apiHost": "a.example", "konnectivityHost": "b.example", "parentRefs": [{"name": "edge"}]},
+            "monitoring": {"enabled": true},
+        })),
         World::settled(json!({"replicas": 2, "podDisruptionBudget": {"enabled": false}})),
         World::settled(json!({"storage": {"etcd": {"defragJob": {"enabled": true}}}})),
     ]

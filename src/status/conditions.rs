@@ -22,6 +22,8 @@ pub mod reason {
     pub const PODS_NOT_READY: &str = "PodsNotReady";
     pub const ADDRESS_PENDING: &str = "AddressPending";
     pub const ADDRESS_CHANGED: &str = "AddressChanged";
+    /// A kind that the hosting cluster does not have.
+    pub const NOT_INSTALLED: &str = "NotInstalled";
     pub const ADDRESS_KNOWN: &str = "AddressKnown";
     pub const ANSWERS: &str = "Answers";
     pub const NO_ANSWER: &str = "NoAnswer";
@@ -237,6 +239,13 @@ pub(super) fn exposed(wanted: &Wanted) -> Verdict {
     {
         return Verdict::no(reason::ADDRESS_CHANGED, held.message.clone());
     }
+    if let Some(held) = wanted
+        .held
+        .iter()
+        .find(|held| held.reason == reason::NOT_INSTALLED)
+    {
+        return Verdict::no(reason::NOT_INSTALLED, format!("{}: {}.", held.what, held.message));
+    }
     match &wanted.endpoint {
         Ok(endpoint) => Verdict::yes(
             reason::ADDRESS_KNOWN,
@@ -315,7 +324,7 @@ pub(super) fn kubeconfig_ready(input: &Input<'_>, wanted: &Wanted) -> Verdict {
 /// Returns what only a person can resolve, the most fundamental first: `(reason, message)`.
 pub(super) fn needs_a_person(input: &Input<'_>, wanted: &Wanted) -> Option<(String, String)> {
     // The others wait for something, or have no effect.
-    const FOR_A_PERSON: [&str; 8] = [
+    const FOR_A_PERSON: [&str; 9] = [
         reason::FOREIGN_OBJECT,
         reason::LEFTOVER_KEY,
         reason::DATA_SOURCE_MISSING,
@@ -324,6 +333,7 @@ pub(super) fn needs_a_person(input: &Input<'_>, wanted: &Wanted) -> Option<(Stri
         reason::VERSION_SKEW,
         reason::ADDRESS_CHANGED,
         MATCHES_NOTHING,
+        reason::NOT_INSTALLED,
     ];
     let by_the_renderer = || {
         FOR_A_PERSON.iter().find_map(|reason| {

@@ -67,6 +67,7 @@ fn world() -> World {
             ]
             .into(),
             stateful_sets: [("kmc-edge".into(), pods(3)), ("kmc-edge-etcd".into(), pods(3))].into(),
+            routes: None,
             node_addresses: Vec::new(),
             volumes: Default::default(),
             config: None,
@@ -90,6 +91,7 @@ fn world() -> World {
                 host: "192.0.2.7".into(),
                 api_port: 30443,
                 konnectivity_port: 30132,
+                konnectivity_host: None,
                 url: "https://192.0.2.7:30443".into(),
             }),
             pins: Pins::default(),

@@ -196,7 +196,7 @@ async fn the_installed_account_has_the_rights_it_needs_and_uses_those_it_has() {
 
 /// Rights that this test does not come to use, and when they are.
 fn is_explained(right: &str) -> bool {
-    const WHEN: [(&str, &str); 12] = [
+    const WHEN: [(&str, &str); 14] = [
         (
             "an object of that name is there already",
             "get core/configmaps get core/services get core/persistentvolumeclaims",
@@ -228,6 +228,17 @@ fn is_explained(right: &str) -> bool {
             "get networking.k8s.io/networkpolicies delete networking.k8s.io/networkpolicies",
         ),
         ("a member of etcd is replaced", "list core/pods delete core/pods"),
+        (
+            "a cluster is behind an Ingress",
+            "get networking.k8s.io/ingresses create networking.k8s.io/ingresses patch networking.k8s.io/ingresses \
+             delete networking.k8s.io/ingresses",
+        ),
+        (
+            "TLSRoutes are served, and a cluster is behind a Gateway",
+            "get gateway.networking.k8s.io/tlsroutes list gateway.networking.k8s.io/tlsroutes \
+             watch gateway.networking.k8s.io/tlsroutes create gateway.networking.k8s.io/tlsroutes \
+             patch gateway.networking.k8s.io/tlsroutes delete gateway.networking.k8s.io/tlsroutes",
+        ),
         (
             "a token is there",
             "patch k0smotron.io/k0smotronjointokens/status",

@@ -30,6 +30,11 @@ fn rendered_objects_are_as_reviewed(
         "patches",
         "network-policies",
         "certificates-of-the-user",
+        "ingress",
+        "ingress-older-k0s",
+        "gateway",
+        "monitoring",
+        "two-ip-families",
         "kine",
         "kine-without-its-secret",
         "nats",
@@ -114,6 +119,9 @@ async fn dry_run(servers: &Servers, objects: Vec<Value>) -> Vec<Object> {
 #[case("patches")]
 #[case("network-policies")]
 #[case("certificates-of-the-user")]
+#[case("ingress")]
+#[case("monitoring")]
+#[case("ingress-older-k0s")]
 #[case("kine")]
 #[case("nats")]
 #[case("persistent-volume-claim")]
@@ -141,12 +149,18 @@ async fn a_real_server_takes_every_object_and_what_it_makes_of_one_is_no_differe
 #[tokio::test]
 async fn control_plane_pods_are_baseline_and_etcd_pods_are_restricted() {
     let servers = Servers::shared().await;
-    for (name, level) in [("kmc-edge", "baseline"), ("kmc-edge-etcd", "restricted")] {
+    for (case, name, level) in [
+        ("node-port", "kmc-edge", "baseline"),
+        ("monitoring", "kmc-edge", "baseline"),
+        ("ingress", "kmc-edge", "baseline"),
+        ("gateway", "kmc-edge", "baseline"),
+        ("node-port", "kmc-edge-etcd", "restricted"),
+    ] {
         let namespace = servers.namespace(level).await;
         let label = format!("pod-security.kubernetes.io/enforce={level}");
         let arguments = ["label", "namespace", &namespace.name, &label];
         servers.kubectl(&arguments).await.success();
-        let sets = written("node-port", &namespace.name);
+        let sets = written(case, &namespace.name);
         let (_, set) = sets
             .iter()
             .find(|(id, _)| id.kind == kinds::STATEFUL_SET && id.name == name)

@@ -9,8 +9,11 @@ use crate::api::cluster_parts::FreeForm;
 /// What a hosted control plane must have in its configuration, whatever the user writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forced<'a> {
-    /// Host only: with a port, k0s would put it into worker *and* controller tokens.
+    /// Without an Ingress or a Gateway the host only: with a port, k0s would put it into worker *and* controller tokens.
     pub external_address: &'a str,
+    /// Where agents of konnectivity connect, when an Ingress or a Gateway stands before the control plane. k0s then
+    /// must not name the address of the API to pods, which could not use it.
+    pub konnectivity_address: Option<&'a str>,
     pub api_port: i32,
     pub konnectivity_port: i32,
     /// Joined with the user's own.
@@ -52,6 +55,10 @@ pub fn configuration(user: Option<&FreeForm>, forced: &Forced<'_>) -> Value {
             "telemetry": {"enabled": false},
         },
     });
+    if let Some(address) = forced.konnectivity_address {
+        document["spec"]["konnectivity"]["externalAddress"] = json!(address);
+        document["spec"]["api"]["extraArgs"] = json!({"endpoint-reconciler-type": "none"});
+    }
     if let Some(mut merged) = written.clone() {
         lay_over(&mut merged, std::mem::take(&mut document));
         document = merged;
@@ -116,6 +123,7 @@ mod tests {
             user.as_ref(),
             &Forced {
                 external_address: "b.example",
+                konnectivity_address: None,
                 api_port: 30443,
                 konnectivity_port: 30132,
                 sans: &sans,

@@ -188,7 +188,9 @@ fn issued(server: &Observed, id: &ObjectId, secret: &Object, issue: &Issue) -> O
     let annotations = &mut secret.0["metadata"]["annotations"];
     annotations[labels::FINGERPRINT] = json!(format!("fingerprint-{}", id.name));
     let issuer = match issue {
-        Issue::Leaf { issuer, .. } | Issue::Kubeconfig { issuer, .. } => Some(&issuer.secret),
+        Issue::Leaf { issuer, .. } | Issue::Delivered { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
+            Some(&issuer.secret)
+        }
         Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => None,
     };
     if let Some(issuer) = issuer {

@@ -218,10 +218,10 @@ fn more_replicas_are_safe_and_say_which_members_follow() {
 #[test]
 fn a_field_that_is_not_supported_is_refused_by_name() {
     let (hub, children) = running(three("v1.35.2+k0s.0"));
-    let monitored = json!({"version": "v1.35.2+k0s.0", "replicas": 3, "monitoring": {"enabled": true}});
-    insta::assert_snapshot!(change(&hub, &children, monitored), @"
+    let limited = json!({"version": "v1.35.2+k0s.0", "replicas": 3, "ttl": "1h"});
+    insta::assert_snapshot!(change(&hub, &children, limited), @"
     ! payments Refused
-    not supported yet: spec.monitoring; nothing of this generation is applied until it is removed
+    not supported yet: spec.ttl; nothing of this generation is applied until it is removed
     ");
 }
 
@@ -238,10 +238,10 @@ fn an_immutable_field_is_refused_with_the_words_of_the_api() {
 #[test]
 fn a_new_cluster_with_a_field_that_is_not_supported_is_refused_before_it_is_made() {
     let nothing = Observed::default();
-    let monitored = json!({"monitoring": {"enabled": true}});
-    insta::assert_snapshot!(change(&nothing, &nothing, monitored), @"
+    let limited = json!({"ttl": "1h"});
+    insta::assert_snapshot!(change(&nothing, &nothing, limited), @"
     ! payments Refused
-    not supported yet: spec.monitoring; nothing of this generation is applied until it is removed
+    not supported yet: spec.ttl; nothing of this generation is applied until it is removed
     ");
     insta::assert_snapshot!(change(&nothing, &nothing, json!({})), @"+ payments");
 }

@@ -15,7 +15,12 @@ pub(super) async fn objects(world: &World<'_>, name: &str, address: &str) -> BTr
     let cluster = world.bench.cluster(name).await;
     let mine = ListParams::default().labels(&format!("{}={name}", labels::CLUSTER));
     let mut live = Vec::new();
-    for (api_version, kind) in KINDS.into_iter().chain([("v1", "PersistentVolumeClaim")]) {
+    const MORE: [(&str, &str); 3] = [
+        ("v1", "PersistentVolumeClaim"),
+        ("networking.k8s.io/v1", "Ingress"),
+        ("gateway.networking.k8s.io/v1", "TLSRoute"),
+    ];
+    for (api_version, kind) in KINDS.into_iter().chain(MORE) {
         let type_of = json!({"apiVersion": api_version, "kind": kind});
         let api = api_of(&world.bench.client, &type_of, Some(&world.bench.namespace.name));
         for object in api.list(&mine).await.unwrap().items {
@@ -76,6 +81,11 @@ fn words(cluster: &K0smotronCluster, live: &[Value], address: &str) -> Vec<(Stri
         }
         words.extend(port(&service["spec"]["healthCheckNodePort"], "9"));
     }
+    // In text that is no JSON, too.
+    let prints = live
+        .iter()
+        .filter_map(|object| object["metadata"]["annotations"][labels::FINGERPRINT].as_str());
+    words.extend(prints.map(|print| (print.to_owned(), "{fingerprint}".to_owned())));
     // Addresses of Services that are gone stay in the certificates, among those of the same network.
     let pins = cluster
         .status

@@ -11,9 +11,6 @@ use super::schema;
 const NOT_SUPPORTED: &[&str] = &[
     "ttl",
     "remoteHostCluster",
-    "ingress",
-    "gateway",
-    "monitoring",
     "certificateRefs",
     "persistence.hostPath",
     "persistence.persistentVolumeClaim",

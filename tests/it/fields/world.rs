@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use super::cases::{Answers, Case};
 use crate::operator::{Bench, Controller, settings};
 use crate::support::certificates::Authority;
-use crate::support::{hosting, try_eventually};
+use crate::support::{gateway, hosting, try_eventually};
 
 /// For what takes a second when nothing else runs on the machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -319,6 +319,7 @@ async fn give_addresses(client: kube::Client, namespace: String) {
 
 /// What the values of the table name.
 async fn surroundings(bench: &Bench<'_>) {
+    gateway::install(&bench.client, "v1").await;
     let (own, other) = (Authority::new("own"), Authority::new("other"));
     let mut objects = vec![
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own-ca"}, "stringData": {"tls.crt": own.certificate, "tls.key": own.key()}}),

@@ -3,6 +3,7 @@
 mod change;
 mod crash;
 mod deletion;
+mod exposure;
 mod foreign;
 mod growth;
 mod ready;

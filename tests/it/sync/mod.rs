@@ -90,8 +90,8 @@ impl Bench {
             "metadata": { "name": name },
             "rules": [
                 { "apiGroups": ["k0smotron.io"], "resources": ["k0smotronclusters"], "verbs": verbs },
-                { "apiGroups": ["", "apps", "batch", "policy"], "verbs": ["list"],
-                  "resources": ["services", "configmaps", "statefulsets", "poddisruptionbudgets", "cronjobs",
+                { "apiGroups": ["", "apps", "batch", "networking.k8s.io", "policy"], "verbs": ["list"],
+                  "resources": ["services", "configmaps", "statefulsets", "poddisruptionbudgets", "cronjobs", "ingresses",
                       "persistentvolumeclaims", "secrets"] },
             ] }));
         let binding: RoleBinding = object(json!({
