@@ -95,16 +95,24 @@ pub const SYSTEM_NAMESPACE: &str = parent::NAMESPACE;
 /// Where the files of the fleet are.
 #[derive(Debug, Args)]
 pub struct Source {
-    /// Directory, file, or `-` for stdin. The fleet is what the nearest `fleet.yaml` upward holds; all of it is
-    /// read, and PATH selects from it [default: .]
+    /// Directory, file, `-` for stdin, or a Git address like `https://host/repo.git//path?ref=main`. The fleet is
+    /// what the nearest `fleet.yaml` upward holds; all of it is read, and PATH selects from it [default: .]
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
     /// The same as PATH
     #[arg(short = 'f', long = "file", value_name = "PATH", conflicts_with = "path")]
     file: Option<PathBuf>,
+    /// Read PATH as it is in this revision of its Git repository, such as `HEAD` or `main~2`, instead of the disk
+    #[arg(long, value_name = "REVISION", env = "K0SMOTRON_FLEET_REV")]
+    rev: Option<String>,
 }
 
 impl Source {
+    /// The revision of the local repository that was asked for.
+    pub fn revision(&self) -> Option<&str> {
+        self.rev.as_deref()
+    }
+
     pub fn path(&self) -> PathBuf {
         self.path
             .clone()

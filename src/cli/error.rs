@@ -5,6 +5,7 @@ use std::error::Error;
 use super::exit::Exit;
 use crate::client::ClientError;
 use crate::fleet::FleetError;
+use crate::load::git::GitError;
 
 /// What kind of failure it was; the exit code follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +156,9 @@ impl<E: Error + 'static> From<E> for CliError {
                 converted.kind = ErrorKind::Refused;
             }
             return converted.hints(fleet.hint());
+        }
+        if let Some(git) = error.downcast_ref::<GitError>() {
+            return converted.hints(git.hint().map(str::to_owned));
         }
         let client = error.downcast_ref::<ClientError>();
         converted.hints(client.and_then(ClientError::hint))

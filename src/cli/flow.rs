@@ -146,7 +146,7 @@ pub async fn prepare_offline(
 }
 
 fn read(arguments: &PlanArguments, ui: &mut Ui) -> Result<Files, CliError> {
-    let files = source::read(&arguments.source.path())?;
+    let files = source::read(&arguments.source)?;
     let on_errors = if arguments.keep_going {
         OnErrors::KeepGoing
     } else {

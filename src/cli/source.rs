@@ -1,13 +1,23 @@
 //! Reads what PATH names, and says what is wrong with it.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::args::Source;
 use super::error::{CliError, ErrorKind};
 use super::show::findings;
 use super::ui::Ui;
 use crate::compose::{self, Reading};
 use crate::diagnostic::SourceTree;
 use crate::load;
+use crate::load::git::{self, Access, Address, Agent, KnownHosts, Token};
+
+/// Longest time that reading a repository of a server may take.
+const FETCH: Duration = Duration::from_secs(300);
+/// Largest file of a token or of known hosts.
+const SETTING_BYTES_MAX: u64 = 1 << 20;
 
 /// The files and all they say.
 pub struct Files {
@@ -15,29 +25,123 @@ pub struct Files {
     pub reading: Reading,
 }
 
-/// Reads a directory, a file or, for `-`, standard input.
+/// Reads a directory, a file, a Git repository or, for `-`, standard input.
 ///
 /// *Errors*: what cannot be read at all, and a path that holds no file of a fleet. What is wrong *in* the files are
 /// findings.
-pub fn read(path: &Path) -> Result<Files, CliError> {
-    let tree = tree(path)?;
+pub fn read(source: &Source) -> Result<Files, CliError> {
+    let tree = tree(source)?;
+    let reading = compose::read(&tree);
+    Ok(Files { tree, reading })
+}
+
+/// Reads a directory or file of the disk.
+pub fn read_disk(path: &Path) -> Result<Files, CliError> {
+    let tree = something(load::directory(path)?, path)?;
     let reading = compose::read(&tree);
     Ok(Files { tree, reading })
 }
 
 /// Reads the files without saying what they mean, as [`read`] does.
-pub fn tree(path: &Path) -> Result<SourceTree, CliError> {
-    let tree = if path == Path::new("-") {
-        load::stdin(std::io::stdin().lock())?
-    } else {
-        load::directory(path)?
+pub fn tree(source: &Source) -> Result<SourceTree, CliError> {
+    let path = source.path();
+    let address = path.to_str().and_then(Address::parse).transpose()?;
+    let tree = match (address, source.revision()) {
+        (Some(_), Some(_)) => {
+            return Err(
+                CliError::failed("--rev is about the local repository, and PATH is an address")
+                    .hint("write the revision into the address: `?ref=REVISION`"),
+            );
+        }
+        (Some(address), None) => {
+            let (cache, temporary) = (cache_folder(), std::env::temp_dir());
+            git::remote(&address, access()?, cache.as_deref(), &temporary, FETCH)?
+        }
+        (None, Some(_)) if path == Path::new("-") => {
+            return Err(CliError::failed(
+                "--rev is about the local repository, and PATH is standard input",
+            ));
+        }
+        (None, Some(revision)) => git::local(&path, revision)?,
+        (None, None) if path == Path::new("-") => load::stdin(std::io::stdin().lock())?,
+        (None, None) => load::directory(&path)?,
     };
+    something(tree, &path)
+}
+
+/// Refuses a tree in which nothing is that was asked for.
+fn something(tree: SourceTree, path: &Path) -> Result<SourceTree, CliError> {
     if !tree.selects_anything() {
         let message = format!("there is no YAML or JSON file in `{}`", path.display());
         return Err(CliError::failed(message)
             .hint("name the directory of the fleet, or begin one with `k0smotron-fleet init`"));
     }
     Ok(tree)
+}
+
+/// A variable of the environment; an empty one is none.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn home() -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from)
+}
+
+/// Where fetched repositories are kept. Without a home folder they are not.
+fn cache_folder() -> Option<PathBuf> {
+    let standard = || {
+        let folder = variable("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute())
+            .or_else(|| home().map(|home| home.join(".cache")))?;
+        Some(folder.join("k0smotron-fleet"))
+    };
+    variable("K0SMOTRON_FLEET_GIT_CACHE")
+        .map(PathBuf::from)
+        .or_else(standard)
+}
+
+/// What servers are shown and how they are known, from the environment. No program is asked.
+fn access() -> Result<Access, CliError> {
+    let given = variable("K0SMOTRON_FLEET_GIT_TOKEN").and_then(|text| Token::new(text.to_str()?));
+    let token = match (given, variable("K0SMOTRON_FLEET_GIT_TOKEN_FILE")) {
+        (None, Some(file)) => Token::new(&setting(Path::new(&file))?),
+        (given, _) => given,
+    };
+    let user = variable("K0SMOTRON_FLEET_GIT_USERNAME").and_then(|user| user.into_string().ok());
+    let known_hosts = match variable("K0SMOTRON_FLEET_GIT_KNOWN_HOSTS") {
+        Some(file) => setting(Path::new(&file))?,
+        // Those of ssh itself, as far as they are there.
+        None => [
+            home().map(|home| home.join(".ssh/known_hosts")),
+            Some("/etc/ssh/ssh_known_hosts".into()),
+        ]
+        .into_iter()
+        .flatten()
+        .filter_map(|file| setting(&file).ok())
+        .collect::<Vec<_>>()
+        .join("\n"),
+    };
+    Ok(Access {
+        token,
+        user,
+        ssh_key: variable("K0SMOTRON_FLEET_GIT_SSH_KEY").map(PathBuf::from),
+        agent: match variable("SSH_AUTH_SOCK") {
+            Some(_) => Agent::Asked,
+            None => Agent::Unused,
+        },
+        known_hosts: KnownHosts::new(known_hosts),
+    })
+}
+
+/// Reads a file that the environment names.
+fn setting(path: &Path) -> Result<String, CliError> {
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(SETTING_BYTES_MAX).read_to_string(&mut text))
+        .map_err(|error| CliError::failed(format!("cannot read `{}`", path.display())).caused_by(&error))?;
+    Ok(text)
 }
 
 /// Whether to go on with what is right when something in the files is wrong.

@@ -3,12 +3,23 @@
 //! **Invariants:** a reference is resolved to a commit once and that commit is used throughout; nothing is followed
 //! out of the tree (links and submodules are refused); every failure is an error, never an empty tree.
 
+mod access;
+mod address;
+mod known_hosts;
+mod person;
+mod revision;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use git2::{
-    AutotagOption, Direction, FetchOptions, ObjectType, Oid, RemoteCallbacks, RemoteRedirect, Repository,
-};
+use git2::{AutotagOption, Direction, FetchOptions, ObjectType, Oid, RemoteRedirect, Repository};
+
+pub use access::{Access, AccessError, Agent, Token};
+pub use address::{Address, FileSources, RepositoryUrl};
+pub use known_hosts::{KnownHosts, Verdict};
+pub use person::{local, remote};
+use revision::Advertised;
 
 use super::ignored::{IGNORE_BYTES_MAX, IGNORE_FILE, IgnoreError, Ignored};
 use super::is_fleet_file;
@@ -41,56 +52,6 @@ impl std::fmt::Display for Reference {
     }
 }
 
-/// Whether repositories on the local disk may be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileSources {
-    Refused,
-    Allowed,
-}
-
-/// A repository address that was checked: https, or a local one where that is allowed, without credentials in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RepositoryUrl(String);
-
-impl RepositoryUrl {
-    /// Checks an address.
-    ///
-    /// *Errors*: [`GitError::Url`] with what to write instead.
-    pub fn parse(url: &str, files: FileSources) -> Result<Self, GitError> {
-        let refuse = |reason: &'static str| Err(GitError::Url { reason });
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return refuse("it has no scheme; write `https://host/path`");
-        };
-        if url
-            .chars()
-            .any(|character| character.is_control() || character.is_whitespace())
-        {
-            return refuse("it contains white space or control characters");
-        }
-        let authority = rest.split('/').next().unwrap_or_default();
-        match scheme {
-            "https" if authority.contains('@') => {
-                refuse("it contains credentials; they belong into a Secret")
-            }
-            "https" if authority.is_empty() => refuse("it names no host"),
-            "https" => Ok(Self(url.to_owned())),
-            "file" => match files {
-                FileSources::Allowed if rest.starts_with('/') => Ok(Self(url.to_owned())),
-                FileSources::Allowed => refuse("a local repository is written `file:///absolute/path`"),
-                FileSources::Refused => refuse("local repositories are only read with --allow-file-sources"),
-            },
-            "ssh" => refuse("ssh is not supported yet; use https"),
-            _ => refuse("only https is supported"),
-        }
-    }
-}
-
-impl std::fmt::Display for RepositoryUrl {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
 /// Why a repository could not be read. Nothing is written or deleted because of any of these.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
@@ -98,8 +59,20 @@ pub enum GitError {
     Url { reason: &'static str },
     #[error("cannot open the object database `{path}`")]
     Database { path: PathBuf, source: git2::Error },
+    #[error("`{path}` does not belong to a Git repository")]
+    NoRepository { path: PathBuf, source: git2::Error },
     #[error("cannot reach `{url}`")]
     Connect { url: String, source: git2::Error },
+    #[error("`{url}` was not read")]
+    Access { url: String, source: AccessError },
+    #[error("`{url}` has no commit")]
+    Empty { url: String },
+    #[error("`{url}` has no branch, tag or commit `{revision}`")]
+    NoRevision { url: String, revision: String },
+    #[error("`{url}` has both a branch and a tag `{revision}`, which are not the same commit")]
+    Ambiguous { url: String, revision: String },
+    #[error("cannot use the cache `{path}`")]
+    Cache { path: PathBuf, source: std::io::Error },
     #[error("`{url}` has no {reference}")]
     NoReference { url: String, reference: Reference },
     #[error("cannot fetch {reference} from `{url}`")]
@@ -114,6 +87,14 @@ pub enum GitError {
     Commit { commit: String, source: git2::Error },
     #[error("commit `{commit}` has no directory `{path}`")]
     NoDirectory { commit: String, path: String },
+    #[error("commit `{commit}` has no file or directory `{path}`")]
+    NoPath { commit: String, path: String },
+    #[error("a directory of commit `{commit}` holds `{path}`, which no Git would write: {reason}")]
+    Forged {
+        commit: String,
+        path: String,
+        reason: &'static str,
+    },
     #[error("cannot read `{path}` of commit `{commit}`")]
     Read {
         commit: String,
@@ -134,7 +115,15 @@ impl GitError {
         match self {
             Self::Database { .. } | Self::Commit { .. } | Self::Read { .. } => true,
             Self::Url { .. }
+            | Self::NoRepository { .. }
             | Self::Connect { .. }
+            | Self::Access { .. }
+            | Self::Empty { .. }
+            | Self::NoRevision { .. }
+            | Self::Ambiguous { .. }
+            | Self::Cache { .. }
+            | Self::NoPath { .. }
+            | Self::Forged { .. }
             | Self::NoReference { .. }
             | Self::Fetch { .. }
             | Self::TooMuch { .. }
@@ -143,6 +132,60 @@ impl GitError {
             | Self::Ignore { .. }
             | Self::TooDeep { .. } => false,
         }
+    }
+}
+
+impl GitError {
+    /// What a person can do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Access { url: _, source } => Some(source.hint()),
+            Self::Connect { url: _, source } | Self::Fetch { source, .. } => transport_hint(source),
+            Self::NoReference { .. } | Self::NoRevision { .. } => {
+                Some("`git ls-remote URL` lists what is there")
+            }
+            Self::Ambiguous { .. } => Some("write `ref=refs/heads/NAME` or `ref=refs/tags/NAME`"),
+            Self::NoRepository { .. } => {
+                Some("`--rev` reads a commit of the repository that PATH belongs to")
+            }
+            Self::NoPath { .. } | Self::NoDirectory { .. } => {
+                Some("write the path inside of the repository behind two slashes: `URL//PATH`")
+            }
+            Self::Cache { .. } => Some("set K0SMOTRON_FLEET_GIT_CACHE to a folder that can be written"),
+            Self::Url { .. }
+            | Self::Database { .. }
+            | Self::Empty { .. }
+            | Self::TooMuch { .. }
+            | Self::Commit { .. }
+            | Self::Read { .. }
+            | Self::Budget { .. }
+            | Self::Ignore { .. }
+            | Self::Forged { .. }
+            | Self::TooDeep { .. } => None,
+        }
+    }
+}
+
+fn transport_hint(error: &git2::Error) -> Option<&'static str> {
+    let message = error.message();
+    match error.code() {
+        git2::ErrorCode::Certificate => {
+            Some("if the authority is one of your own, set SSL_CERT_FILE to a file with its certificate")
+        }
+        _ if error.class() == git2::ErrorClass::Ssl => {
+            Some("if the authority is one of your own, set SSL_CERT_FILE to a file with its certificate")
+        }
+        _ if message.contains("redirect") => {
+            Some("redirects to another host are not followed; name the address that it leads to")
+        }
+        _ if message.contains("404") => {
+            Some("is the path right? many servers say so too when access is missing")
+        }
+        _ if message.contains("401") || message.contains("403") => {
+            Some("the credentials do not give access to this repository")
+        }
+        _ if message.contains("resolve") => Some("is the name of the host right?"),
+        _ => None,
     }
 }
 
@@ -169,6 +212,7 @@ impl std::fmt::Display for CommitId {
 /// A bare object database that commits are fetched into.
 pub struct Database {
     repository: Repository,
+    access: Access,
 }
 
 impl Database {
@@ -187,16 +231,28 @@ impl Database {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self { repository })
+        Ok(Self {
+            repository,
+            access: Access::default(),
+        })
+    }
+
+    /// Sets what servers are shown and how they are known.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     /// Opens the repository that a directory belongs to, for reading its commits.
     pub fn open_existing(path: &Path) -> Result<Self, GitError> {
-        let repository = Repository::discover(path).map_err(|source| GitError::Database {
+        let repository = Repository::discover(path).map_err(|source| GitError::NoRepository {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self { repository })
+        Ok(Self {
+            repository,
+            access: Access::default(),
+        })
     }
 
     /// Returns the commit a revision of this repository names (`HEAD`, `main~2`, a tag).
@@ -224,31 +280,51 @@ impl Database {
             Reference::Branch(name) => format!("refs/heads/{name}"),
             Reference::Tag(name) => format!("refs/tags/{name}"),
         };
-        let connect_error = |source| GitError::Connect {
-            url: url.to_string(),
-            source,
-        };
-        // Not a detached remote: that one would follow a first redirect, this one obeys the database's configuration.
-        let mut remote = self
-            .repository
-            .remote_anonymous(url.0.as_str())
-            .map_err(connect_error)?;
-        let connection = remote
-            .connect_auth(Direction::Fetch, Some(RemoteCallbacks::new()), None)
-            .map_err(connect_error)?;
-        let heads = connection.list().map_err(connect_error)?;
         // A tag that is an object of its own is listed a second time, peeled to its commit.
-        let peeled = format!("{wanted}^{{}}");
-        let find = |name: &str| {
-            heads
-                .iter()
-                .find(|head| head.name() == name)
-                .map(git2::RemoteHead::oid)
-        };
-        find(&peeled)
-            .or_else(|| find(&wanted))
+        let heads = self.advertised(url)?;
+        revision::commit_of(&heads, &wanted)
             .map(CommitId)
             .ok_or_else(no_reference)
+    }
+
+    /// Asks the server what a branch, tag or commit id of a person means; `None` is the head of the repository.
+    ///
+    /// *Effects*: one ls-refs request; for a commit id none. Blocks.
+    pub fn find(
+        &self,
+        url: &RepositoryUrl,
+        revision: Option<&str>,
+    ) -> Result<(Reference, CommitId), GitError> {
+        if let Some(commit) = revision.and_then(CommitId::parse) {
+            return Ok((Reference::Commit(commit.to_string()), commit));
+        }
+        let heads = self.advertised(url)?;
+        revision::choose(&heads, revision)
+            .map(|(reference, id)| (reference, CommitId(id)))
+            .map_err(|why| why.error(url, revision))
+    }
+
+    /// Asks the server for its references.
+    fn advertised(&self, url: &RepositoryUrl) -> Result<Vec<Advertised>, GitError> {
+        let (callbacks, refused) = self.access.callbacks(url);
+        let list = || {
+            // Not a detached remote: that one would follow a first redirect, this one obeys the database's
+            // configuration.
+            let mut remote = self.repository.remote_anonymous(url.as_str())?;
+            let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), None)?;
+            let heads = connection.list()?;
+            Ok(heads.iter().map(Advertised::from).collect())
+        };
+        list().map_err(|source| match refused.take() {
+            Some(source) => GitError::Access {
+                url: url.to_string(),
+                source,
+            },
+            None => GitError::Connect {
+                url: url.to_string(),
+                source,
+            },
+        })
     }
 
     /// Says whether a commit is here already, so that nothing needs to be fetched.
@@ -265,7 +341,8 @@ impl Database {
                 .unwrap_or(false)
     }
 
-    /// Fetches a reference. Redirects are not followed: credentials and trust belong to the host that was named.
+    /// Fetches a reference. Redirects to another host are not followed: credentials and trust belong to the one that was
+    /// named.
     ///
     /// *Effects*: at most 512 MiB are received within `deadline`. Blocks.
     pub fn fetch(
@@ -281,7 +358,7 @@ impl Database {
         };
         let started = Instant::now();
         let stopped = std::cell::Cell::new(None);
-        let mut callbacks = RemoteCallbacks::new();
+        let (mut callbacks, refused) = self.access.callbacks(url);
         callbacks.transfer_progress(|progress| {
             if progress.received_bytes() > FETCH_BYTES_MAX {
                 stopped.set(Some("more than 512 MiB were sent"));
@@ -306,7 +383,7 @@ impl Database {
         };
         let mut remote = self
             .repository
-            .remote_anonymous(url.0.as_str())
+            .remote_anonymous(url.as_str())
             .map_err(fetch_error)?;
         let result = remote.fetch(&[refspec.as_str()], Some(&mut options), None);
         drop(options);
@@ -315,7 +392,13 @@ impl Database {
                 url: url.to_string(),
                 reason,
             }),
-            (Err(source), None) => Err(fetch_error(source)),
+            (Err(source), None) => Err(match refused.take() {
+                Some(source) => GitError::Access {
+                    url: url.to_string(),
+                    source,
+                },
+                None => fetch_error(source),
+            }),
             (Ok(()), None) => Ok(()),
         }
     }
@@ -417,7 +500,20 @@ impl Database {
             commit: commit_text(),
             source,
         };
+        let mut names = BTreeSet::new();
         for entry in folder {
+            let forged = |reason| GitError::Forged {
+                commit: commit_text(),
+                path: format!("{prefix}{}", String::from_utf8_lossy(entry.name_bytes())),
+                reason,
+            };
+            // Any bytes are a tree. What leaves its folder, or is there twice, is read by each reader as another thing.
+            if matches!(entry.name_bytes(), b"" | b"." | b"..") || entry.name_bytes().contains(&b'/') {
+                return Err(forged("it is not a name"));
+            }
+            if !names.insert(entry.name_bytes().to_vec()) {
+                return Err(forged("it is there twice"));
+            }
             let Ok(name) = std::str::from_utf8(entry.name_bytes()) else {
                 let path = format!("{prefix}{}", String::from_utf8_lossy(entry.name_bytes()));
                 tree.refuse(path, Refusal::PathNotText).map_err(budget_error)?;
@@ -450,19 +546,33 @@ impl Database {
                 }
                 _ if !is_fleet_file(name) => {}
                 _ => {
-                    let database = self.repository.odb().map_err(read_error)?;
-                    // The header first: the size is known before anything of that size is held.
-                    let (size, _) = database.read_header(entry.id()).map_err(read_error)?;
-                    if size > FILE_BYTES_MAX {
-                        tree.refuse(path, Refusal::TooLarge).map_err(budget_error)?;
-                    } else {
-                        let blob = self.repository.find_blob(entry.id()).map_err(read_error)?;
-                        tree.add(path, blob.content().to_vec()).map_err(budget_error)?;
-                    }
+                    self.add(commit, entry.id(), path, tree)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Adds one file to the tree.
+    fn add(&self, commit: &CommitId, id: Oid, path: String, tree: &mut SourceTree) -> Result<(), GitError> {
+        let read_error = |source| GitError::Read {
+            commit: commit.to_string(),
+            path: path.clone(),
+            source,
+        };
+        let database = self.repository.odb().map_err(read_error)?;
+        // The header first: the size is known before anything of that size is held.
+        let (size, _) = database.read_header(id).map_err(read_error)?;
+        let added = if size > FILE_BYTES_MAX {
+            tree.refuse(path, Refusal::TooLarge)
+        } else {
+            let blob = self.repository.find_blob(id).map_err(read_error)?;
+            tree.add(path, blob.content().to_vec())
+        };
+        added.map(|_| ()).map_err(|source| GitError::Budget {
+            commit: commit.to_string(),
+            source,
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 //! *Source*: RFC 4180, as spreadsheets write it: cells in double quotes may hold delimiters and line ends, and a quote
 //! inside of them is written twice.
 
+use std::collections::BTreeMap;
+
 use csv_core::{ReadFieldResult, Reader, ReaderBuilder};
 
 use super::node::{Data, Entry, Node};
@@ -155,17 +157,22 @@ fn behind_quote(inner: &str) -> Option<usize> {
 
 fn check_header(header: &[Cell], delimiter: u8, findings: &mut Findings) -> Option<()> {
     let before = findings.errors();
-    for (index, cell) in header.iter().enumerate() {
+    let mut names: BTreeMap<&str, Span> = BTreeMap::new();
+    for cell in header {
+        if findings.errors() >= before + limits::FINDINGS {
+            // What follows is more of the same: a line of delimiters is no header.
+            break;
+        }
         let name = cell.text.as_str();
         let is_name = !name.is_empty()
             && name
                 .chars()
                 .all(|character| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.'));
-        if let Some(first) = header[..index].iter().find(|other| other.text == name) {
+        if let Some(&first) = names.get(name) {
             findings.push(
                 Finding::new(Code::Table, format!("two columns are called {}", quote(name)))
                     .primary(cell.span, "again here")
-                    .secondary(first.span, "first here")
+                    .secondary(first, "first here")
                     .hint("rename one of them"),
             );
         } else if !is_name {
@@ -186,6 +193,7 @@ fn check_header(header: &[Cell], delimiter: u8, findings: &mut Findings) -> Opti
                 }
             });
         }
+        names.entry(name).or_insert(cell.span);
     }
     (findings.errors() == before).then_some(())
 }
@@ -328,6 +336,13 @@ mod tests {
         let finding = findings.iter().next().unwrap();
         assert_eq!(tree.position(finding.span().unwrap()).to_string(), place);
         assert_eq!((finding.message.as_str(), findings.len()), (message, 1));
+    }
+
+    #[test]
+    fn a_header_of_nothing_but_delimiters_reports_a_bounded_number() {
+        let (_, rows, findings) = read(&",".repeat(60_000), b',');
+        assert!(rows.is_none());
+        assert_eq!(findings.len(), limits::FINDINGS);
     }
 
     #[test]

@@ -248,7 +248,7 @@ mod tests {
             (
                 "/source/git/url",
                 json!("http://git.example.com/fleet.git"),
-                "only https",
+                "write `https://`",
             ),
         ] {
             let stall = with(pointer, value);

@@ -15,6 +15,7 @@ pub mod certificates;
 pub mod crds;
 pub mod gateway;
 pub mod generated;
+pub mod git;
 pub mod hosting;
 pub mod kubelet;
 pub mod namespace;

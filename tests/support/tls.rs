@@ -52,6 +52,15 @@ pub fn acceptor(pair: &Pair, clients: Option<&str>) -> Result<TlsAcceptor, Strin
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// Serves with this certificate and asks for none.
+pub fn server(pair: &Pair) -> Result<ServerConfig, String> {
+    let (certificates, key) = chain(pair)?;
+    ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .map_err(|error| error.to_string())
+}
+
 /// Connects with HTTP/1.1 to servers of `authority`, with or without a client certificate.
 pub fn connector(authority: &str, client: Option<&Pair>) -> Result<TlsConnector, String> {
     let builder = ClientConfig::builder().with_root_certificates(roots(authority)?);

@@ -102,7 +102,7 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
     }
     let values = match &arguments.saved.values_from {
         Some(path) => {
-            let composed = source::read(path)?.reading.clusters;
+            let composed = source::read_disk(path)?.reading.clusters;
             composed
                 .into_iter()
                 .map(|cluster| (cluster.id(), cluster.object))

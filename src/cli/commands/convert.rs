@@ -17,7 +17,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
-    let tree = source::tree(&arguments.source.path())?;
+    let tree = source::tree(&arguments.source)?;
     let (converted, findings) = compose::convert(&tree);
     let files = Files {
         tree,

@@ -49,7 +49,7 @@ async fn with_hub(arguments: &Arguments, directory: &Path, ui: &mut Ui) -> Resul
     let client = hub::connect(&arguments.connection).await?;
     let found = fleet::identify(&client).await?;
     scaffold(arguments, directory, found.uid.as_deref(), ui)?;
-    let files = source::read(directory)?;
+    let files = source::read_disk(directory)?;
     let Some(fleet) = &files.reading.fleet else {
         source::report(&files, source::OnErrors::Stop, ui)?;
         return Err(CliError::failed(format!(

@@ -41,7 +41,7 @@ enum RenderFormat {
 }
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
-    let files = source::read(&arguments.source.path())?;
+    let files = source::read(&arguments.source)?;
     let on_errors = if arguments.keep_going {
         OnErrors::KeepGoing
     } else {

@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     let files = if arguments.all {
         None
     } else {
-        let files = source::read(&arguments.source.path())?;
+        let files = source::read(&arguments.source)?;
         // What cannot be read is said, and the rest is shown all the same: a status writes nothing.
         if !files.reading.findings.is_empty() {
             ui.say(&source::text(&files, source::Stream::Errors, ui));

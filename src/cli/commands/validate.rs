@@ -20,7 +20,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
-    let files = source::read(&arguments.source.path())?;
+    let files = source::read(&arguments.source)?;
     match arguments.output.output {
         Format::Text => {
             let mut text = source::text(&files, Stream::Answer, ui);

@@ -1,0 +1,372 @@
+//! PATH as an address of a Git repository, on servers of our own that behave and misbehave, and `--rev`.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use rstest::rstest;
+
+use crate::cli::{program, write};
+use crate::support::certificates::Authority;
+use crate::support::git::{self, Behaviour, GitServer};
+use crate::support::{Output, Program};
+
+const FLEET: &str =
+    "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata:\n  name: acme\nspec:\n  id: acme-7f3a\n";
+
+fn cluster(name: &str) -> String {
+    format!(
+        "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: {name}\n  namespace: tenant-7\n\
+         spec:\n  replicas: 1\n"
+    )
+}
+
+static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new("test-git"));
+
+/// A server, the folder of its repository, and a program that trusts its authority.
+struct Setting {
+    folder: tempfile::TempDir,
+    server: GitServer,
+    program: Program,
+}
+
+impl Setting {
+    fn repository(&self) -> std::path::PathBuf {
+        self.folder.path().join("fleet.git")
+    }
+
+    async fn validate(&self, rest: &str) -> Output {
+        self.program
+            .run(&["validate", &format!("{}{rest}", self.server.url())])
+            .await
+    }
+}
+
+fn setting() -> Setting {
+    setting_for(&["localhost"])
+}
+
+fn setting_for(hosts: &[&str]) -> Setting {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = folder.path().join("fleet.git");
+    git::commit(
+        &repository,
+        &[
+            ("fleets/a/fleet.yaml", FLEET),
+            ("fleets/a/prod/one.yaml", &cluster("one")),
+        ],
+    )
+    .unwrap();
+    let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
+    let server = GitServer::start(&repository, &AUTHORITY.issue("git", None, &hosts));
+    let trusted = git::pem(folder.path(), "ca.pem", &AUTHORITY.certificate);
+    let program = program().environment("SSL_CERT_FILE", trusted);
+    Setting {
+        folder,
+        server,
+        program,
+    }
+}
+
+#[tokio::test]
+async fn a_fleet_is_read_from_a_server_and_only_what_is_new_is_fetched_again() {
+    let setting = setting();
+    let output = setting.validate("//fleets/a").await.success();
+    assert_eq!(output, "Valid: 1 cluster in fleet acme, no problems\n");
+    let packs = |setting: &Setting| {
+        let requests = setting.server.requests();
+        requests
+            .iter()
+            .filter(|request| !request.target.contains("/info/refs"))
+            .count()
+    };
+    assert_eq!(packs(&setting), 1);
+    setting.validate("//fleets/a/prod?ref=main").await.success();
+    assert_eq!(packs(&setting), 0, "the commit is in the cache");
+    let files = [
+        ("fleet.yaml", FLEET),
+        ("b.yaml", &cluster("two")),
+        ("c.yaml", &cluster("three")),
+    ];
+    let first = git2::Repository::open_bare(setting.repository())
+        .unwrap()
+        .head()
+        .unwrap()
+        .target()
+        .unwrap();
+    git::commit(&setting.repository(), &files).unwrap();
+    let output = setting.validate("").await.success();
+    assert_eq!(output, "Valid: 2 clusters in fleet acme, no problems\n");
+    let before = setting
+        .validate(&format!("//fleets/a?ref={first}"))
+        .await
+        .success();
+    assert_eq!(before, "Valid: 1 cluster in fleet acme, no problems\n");
+    let address = format!("{}//b.yaml", setting.server.url());
+    let rendered = setting.program.run(&["render", &address]).await.success();
+    assert!(
+        rendered.contains("name: two") && !rendered.contains("name: three"),
+        "{rendered}"
+    );
+    assert!(setting.program.folder().join(".cache/k0smotron-fleet").is_dir());
+}
+
+#[tokio::test]
+async fn what_is_not_in_the_repository_is_said() {
+    let setting = setting();
+    for (rest, expected) in [
+        ("//fleets/b", "has no file or directory `fleets/b`"),
+        ("//fleets/a?ref=gone", "has no branch, tag or commit `gone`"),
+        ("?depth=1", "behind `?` there can only be `ref=`"),
+        ("//../x", "its path is not below the repository"),
+    ] {
+        let output = setting.validate(rest).await;
+        assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{rest}");
+        assert!(output.stderr.contains(expected), "{rest}: {}", output.stderr);
+    }
+    let output = setting
+        .program
+        .run(&["validate", &setting.server.url(), "--rev", "HEAD"])
+        .await;
+    assert!(output.stderr.contains("`?ref=REVISION`"), "{}", output.stderr);
+    let output = setting
+        .program
+        .run(&["validate", "git@localhost:acme/fleet.git"])
+        .await;
+    assert!(
+        output.stderr.contains("write `ssh://git@host/path`"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_shown_only_to_who_asks_and_never_printed() {
+    let setting = setting();
+    setting.server.behave(Behaviour::Ask("git:hunter2".to_owned()));
+    let output = setting.validate("").await;
+    assert_eq!(output.code, 1);
+    assert!(output.stderr.contains("no token was given"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("hint: set K0SMOTRON_FLEET_GIT_TOKEN"),
+        "{}",
+        output.stderr
+    );
+    assert!(
+        setting
+            .server
+            .requests()
+            .iter()
+            .all(|request| request.authorization.is_none())
+    );
+
+    let address = format!("{}//fleets/a", setting.server.url());
+    let wrong = setting
+        .program
+        .clone()
+        .environment("K0SMOTRON_FLEET_GIT_TOKEN", "hunter1");
+    let output = wrong.run(&["validate", &address]).await;
+    assert!(
+        output.stderr.contains("the server refuses the token"),
+        "{}",
+        output.stderr
+    );
+    assert!(!output.stderr.contains("hunter1"), "{}", output.stderr);
+    assert!(
+        setting.server.requests().len() < 5,
+        "a wrong token is not tried for ever"
+    );
+
+    let file = git::pem(setting.folder.path(), "token", "hunter2\n");
+    let right = setting
+        .program
+        .clone()
+        .environment("K0SMOTRON_FLEET_GIT_TOKEN_FILE", file);
+    right.run(&["validate", &address]).await.success();
+    let requests = setting.server.requests();
+    assert_eq!(requests[0].authorization, None, "nobody had asked yet");
+    let cache = setting.program.folder().join(".cache/k0smotron-fleet");
+    for entry in walk(&cache) {
+        let bytes = std::fs::read(&entry).unwrap();
+        assert!(
+            !String::from_utf8_lossy(&bytes).contains("hunter2"),
+            "{}",
+            entry.display()
+        );
+    }
+}
+
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_host_is_not_followed_and_sees_no_token() {
+    let (setting, other) = (setting(), setting_for(&["127.0.0.1"]));
+    setting.server.behave(Behaviour::Redirect(format!(
+        "https://127.0.0.1:{}",
+        other.server.port
+    )));
+    let program = setting
+        .program
+        .clone()
+        .environment("K0SMOTRON_FLEET_GIT_TOKEN", "hunter2");
+    let output = program.run(&["validate", &setting.server.url()]).await;
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (1, ""),
+        "{}",
+        output.stderr
+    );
+    assert!(
+        output
+            .stderr
+            .contains("hint: redirects to another host are not followed"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(other.server.requests(), []);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_prove_who_it_is_is_not_asked() {
+    let (good, wrong_name) = (setting(), setting_for(&["elsewhere.example.org"]));
+    let untrusting = program().environment("K0SMOTRON_FLEET_GIT_TOKEN", "hunter2");
+    let trusting = wrong_name
+        .program
+        .clone()
+        .environment("K0SMOTRON_FLEET_GIT_TOKEN", "hunter2");
+    for (program, server) in [(untrusting, &good.server), (trusting, &wrong_name.server)] {
+        let output = program.run(&["validate", &server.url()]).await;
+        assert_eq!(output.code, 1);
+        assert!(
+            output.stderr.contains("error: cannot reach `https://localhost:"),
+            "{}",
+            output.stderr
+        );
+        assert!(output.stderr.contains("SSL_CERT_FILE"), "{}", output.stderr);
+        assert_eq!(server.requests(), [], "no byte of a request was sent");
+    }
+}
+
+/// Each is an error with nothing on stdout: a source that cannot be read is never an empty fleet.
+#[rstest]
+#[case::unauthorized(Behaviour::Status("403 Forbidden", "no"), "403")]
+#[case::gone(Behaviour::Status("404 Not Found", "no"), "404")]
+#[case::broken(Behaviour::Status("500 Internal Server Error", "no"), "500")]
+#[case::unavailable(Behaviour::Status("503 Service Unavailable", "no"), "503")]
+#[case::a_page(Behaviour::Page, "cannot reach")]
+#[case::an_empty_answer(Behaviour::Status("200 OK", ""), "cannot reach")]
+#[case::half_a_list(Behaviour::HalfAList, "cannot reach")]
+#[case::no_references(Behaviour::Empty, "has no commit")]
+#[case::a_pack_that_ends_early(Behaviour::TruncatedPack, "cannot fetch")]
+#[case::a_pack_of_a_billion_objects(Behaviour::PackOfManyObjects, "objects were announced")]
+#[case::a_pack_of_other_bytes(Behaviour::SpoiledPack, "cannot fetch")]
+#[case::a_commit_that_is_not_there(Behaviour::MissingObject, "")]
+#[tokio::test]
+async fn a_server_that_misbehaves_is_an_error(#[case] behaviour: Behaviour, #[case] expected: &str) {
+    let setting = setting();
+    setting.server.behave(behaviour);
+    let output = setting.validate("//fleets/a?ref=main").await;
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (1, ""),
+        "{}",
+        output.stderr
+    );
+    assert!(
+        output.stderr.starts_with("error: ") && output.stderr.contains(expected),
+        "{}",
+        output.stderr
+    );
+    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
+    // And the cache holds nothing that stands in the way of the next time.
+    setting.server.behave(Behaviour::Serve);
+    setting.validate("//fleets/a").await.success();
+}
+
+#[tokio::test]
+async fn many_references_cost_a_list_and_nothing_else() {
+    let setting = setting();
+    setting.server.behave(Behaviour::ManyReferences(20_000));
+    setting.validate("//fleets/a?ref=main").await.success();
+}
+
+#[tokio::test]
+async fn nobody_at_the_other_end_is_an_error() {
+    let port = crate::support::ports::free();
+    for address in [
+        format!("https://localhost:{port}/x.git"),
+        format!("ssh://git@localhost:{port}/x.git"),
+    ] {
+        let output = program().run(&["validate", &address]).await;
+        assert_eq!((output.code, output.stdout.as_str()), (1, ""));
+        assert!(output.stderr.contains("error: cannot reach"), "{}", output.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_repository_on_the_disk_is_read_by_address_and_by_revision_without_a_checkout() {
+    let program = program();
+    let folder = program.folder().join("work");
+    git::commit(
+        &folder.join(".git"),
+        &[("fleet.yaml", FLEET), ("old/a.yaml", &cluster("one"))],
+    )
+    .unwrap();
+    git::commit(
+        &folder.join(".git"),
+        &[("fleet.yaml", FLEET), ("b.yaml", &cluster("two"))],
+    )
+    .unwrap();
+    let config = git2::Repository::open(folder.join(".git")).unwrap();
+    config.config().unwrap().set_bool("core.bare", false).unwrap();
+    write(
+        &program,
+        &[("work/fleet.yaml", FLEET), ("work/draft.yaml", "kind: [")],
+    );
+    let address = format!("file://{}", folder.display());
+    let output = program.run(&["render", &address]).await.success();
+    assert!(
+        output.contains("name: two") && output.contains("# b.yaml"),
+        "{output}"
+    );
+    let output = program
+        .run(&["render", "work", "--rev", "HEAD~1"])
+        .await
+        .success();
+    assert!(
+        output.contains("name: one") && !output.contains("name: two"),
+        "{output}"
+    );
+    // The folder is not on the disk any more, and was there then.
+    let output = program
+        .run(&["render", "work/old", "--rev", "HEAD~1"])
+        .await
+        .success();
+    assert!(output.contains("name: one"), "{output}");
+    let output = program.run(&["render", "work/old", "--rev", "HEAD"]).await;
+    assert!(
+        output.stderr.contains("has no file or directory `old`"),
+        "{}",
+        output.stderr
+    );
+    let output = program.run(&["render", "work", "--rev", "nonsense"]).await;
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert_eq!(
+        program.run(&["validate", "work"]).await.code,
+        6,
+        "the disk has a broken draft"
+    );
+    assert!(!folder.join("b.yaml").exists(), "nothing was checked out");
+    let output = program.run(&["validate", ".", "--rev", "HEAD"]).await;
+    assert!(
+        output.stderr.contains("does not belong to a Git repository"),
+        "{}",
+        output.stderr
+    );
+}
