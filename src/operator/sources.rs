@@ -1,6 +1,7 @@
 //! Secrets of users that clusters take a value from: each is watched by its name alone, and read when it changed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -121,9 +122,10 @@ pub async fn follow_all(operator: &Operator) {
             is_wanted
         });
         for (cluster, secret) in wanted {
-            if !followed.contains_key(&cluster) {
-                let (watch, handle) = future::abortable(follow(operator, cluster.clone(), secret.clone()));
-                followed.insert(cluster, (secret, handle));
+            if let btree_map::Entry::Vacant(place) = followed.entry(cluster) {
+                let (watch, handle) =
+                    future::abortable(follow(operator, place.key().clone(), secret.clone()));
+                place.insert((secret, handle));
                 running.push(watch.map(|_| ()));
             }
         }

@@ -6,6 +6,10 @@ use super::{Issue, KeyFacts};
 
 /// The decision about one Secret.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a dozen live at a time, and most are of the large kind at first"
+)]
 pub enum KeyDecision {
     /// It is not there, or must be made anew (never a root): make it.
     Make {

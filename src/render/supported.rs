@@ -92,26 +92,25 @@ fn fields(spec: &ClusterSpec) -> Vec<&'static str> {
     {}
     if let Some(StorageSpec {
         storage_type: _,
-        etcd,
+        etcd:
+            None
+            | Some(EtcdSpec {
+                image: _,
+                args: _,
+                persistence:
+                    None
+                    | Some(VolumeSize {
+                        storage_class: _,
+                        size: _,
+                    }),
+                resources: _,
+                defrag_job: _,
+                members: _,
+            }),
         kine: _,
         nats: _,
     }) = storage
-    {
-        if let Some(EtcdSpec {
-            image: _,
-            args: _,
-            persistence:
-                None
-                | Some(VolumeSize {
-                    storage_class: _,
-                    size: _,
-                }),
-            resources: _,
-            defrag_job: _,
-            members: _,
-        }) = etcd
-        {}
-    }
+    {}
     note(
         k0s_config.as_ref().is_some_and(has_node_local_load_balancing),
         "spec.k0sConfig.spec.network.nodeLocalLoadBalancing",

@@ -51,9 +51,8 @@ async fn drive(api: Api<PersistentVolumeClaim>, grown: Arc<Mutex<Vec<(String, us
     let mut events = watcher(api.clone(), watcher::Config::default()).boxed();
     let mut seen: BTreeMap<String, (Value, Value)> = BTreeMap::new();
     while let Some(event) = events.next().await {
-        let claim = match event {
-            Ok(watcher::Event::Apply(claim) | watcher::Event::InitApply(claim)) => claim,
-            Ok(_) | Err(_) => continue,
+        let Ok(watcher::Event::Apply(claim) | watcher::Event::InitApply(claim)) = event else {
+            continue;
         };
         let (requested, capacity) = sizes(&claim);
         seen.insert(claim.name_any(), (requested.clone(), capacity.clone()));
