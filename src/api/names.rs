@@ -6,7 +6,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::ClusterSpec;
-use super::cluster_parts::{ServiceType, StorageType};
+use super::cluster_parts::{IngressSpec, MonitoringSpec, ServiceType, StorageType};
 
 /// Longest name of a K0smotronCluster. Leaves room for every suffix below within the 52 characters that a
 /// StatefulSet name can have (its pods carry `<name>-<10 characters>` as a label value of at most 63).
@@ -125,6 +125,23 @@ pub fn claimed(cluster: &str, spec: &ClusterSpec) -> Vec<(&'static str, String)>
             ("Secret", key(cluster, NATS_TOKEN)),
             ("Service", nats(cluster)),
         ]),
+    }
+    if spec.ingress.is_some() || spec.gateway.is_some() {
+        claimed.push(("ConfigMap", front_manifests(cluster)));
+        claimed.push(("Secret", key(cluster, "ingress-haproxy")));
+    }
+    let deploys = |ingress: &IngressSpec| ingress.deploy != Some(false);
+    if spec.ingress.as_ref().is_some_and(deploys) {
+        claimed.push(("Ingress", ingress(cluster)));
+    }
+    if spec.gateway.is_some() {
+        claimed.push(("TLSRoute", ingress(cluster)));
+        claimed.push(("TLSRoute", konnectivity_route(cluster)));
+    }
+    let enabled = |sidecars: &MonitoringSpec| sidecars.enabled == Some(true);
+    if spec.monitoring.as_ref().is_some_and(enabled) {
+        claimed.push(("ConfigMap", monitoring(cluster)));
+        claimed.push(("Secret", key(cluster, "monitoring")));
     }
     let secrets = [
         "ca",

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Answers, Desired};
 use super::front_manifests::after_the_roll;
 use super::parts::{Pods, object};
-use super::resolved::ResolvedCluster;
+use super::resolved::{ResolvedCluster, StoragePlan};
 use crate::api::cluster_parts::{IpFamily, KeyAlgorithm};
 use crate::api::cluster_status::Endpoint;
 use crate::api::{ClusterSpec, names};
@@ -111,31 +111,37 @@ fn prometheus(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
     };
     let service = format!("{}.{}.svc", names::etcd(&cluster.name), cluster.namespace);
     let by_name = |family: &str| json!({"names": [service], "type": family, "port": METRICS_PORT});
+    let mut jobs = vec![
+        with(
+            "k0smotron_cluster_metrics",
+            json!([target(api_port, "kube-apiserver")]),
+            json!({"ca_file": format!("{CERTIFICATES}/ca.crt")}),
+        ),
+        // On loopback, with certificates that they make for themselves and nobody could check.
+        with(
+            "k0smotron_component_metrics",
+            json!([
+                target(10259, "kube-scheduler"),
+                target(10257, "kube-controller-manager")
+            ]),
+            json!({"insecure_skip_verify": true}),
+        ),
+    ];
+    if cluster.storage == StoragePlan::Etcd {
+        // Every member by its own address, on the port that asks for no certificate.
+        jobs.push(json!({
+            "job_name": "k0smotron_etcd_metrics",
+            "scheme": "http",
+            "dns_sd_configs": [by_name("A"), by_name("AAAA")],
+            "relabel_configs": [
+                {"target_label": "component", "replacement": "etcd"},
+                {"target_label": "k0smotron_cluster", "replacement": cluster.name},
+            ],
+        }));
+    }
     json!({
         "global": {"scrape_interval": "10s", "evaluation_interval": "10s"},
-        "scrape_configs": [
-            with(
-                "k0smotron_cluster_metrics",
-                json!([target(api_port, "kube-apiserver")]),
-                json!({"ca_file": format!("{CERTIFICATES}/ca.crt")}),
-            ),
-            // On loopback, with certificates that they make for themselves and nobody could check.
-            with(
-                "k0smotron_component_metrics",
-                json!([target(10259, "kube-scheduler"), target(10257, "kube-controller-manager")]),
-                json!({"insecure_skip_verify": true}),
-            ),
-            // Every member by its own address, on the port that asks for no certificate.
-            {
-                "job_name": "k0smotron_etcd_metrics",
-                "scheme": "http",
-                "dns_sd_configs": [by_name("A"), by_name("AAAA")],
-                "relabel_configs": [
-                    {"target_label": "component", "replacement": "etcd"},
-                    {"target_label": "k0smotron_cluster", "replacement": cluster.name},
-                ],
-            },
-        ],
+        "scrape_configs": jobs,
     })
 }
 
@@ -277,6 +283,21 @@ mod tests {
             }
         }
         assert_eq!(containers[2]["image"], "registry:5000/proxy@sha256:ab");
+    }
+
+    #[test]
+    fn with_another_storage_nothing_is_asked_that_is_not_there() {
+        let jobs = |spec: Value| {
+            let world = World::new(spec);
+            let resolved = world.resolved();
+            let endpoint = Endpoint::default();
+            prometheus(&resolved, &endpoint)["scrape_configs"]
+                .as_array()
+                .unwrap()
+                .len()
+        };
+        assert_eq!(jobs(json!({})), 3);
+        assert_eq!(jobs(json!({"storage": {"type": "nats"}})), 2);
     }
 
     #[test]
