@@ -16,6 +16,12 @@ use crate::parse::{Data, Node};
 const LENGTH_MAX: usize = 1024;
 /// Deepest nesting of brackets and `? :`. The reader of conditions calls itself for each.
 const DEPTH_MAX: usize = 12;
+/// Stack for the reader of conditions. It calls itself for every operator, not only for brackets: sixty `[]` behind
+/// each other overflow the 2 MiB of an ordinary thread, and an overflow ends the process. Only what is used is taken.
+const STACK_BYTES: usize = 128 * 1024 * 1024;
+/// Longest chain of operators, such as `a.b.c` or `a + b + c`. Evaluating calls itself for each, on the stack of
+/// whoever asks. `&&` and `||` are balanced by the reader and hardly count.
+const CHAIN_MAX: usize = 32;
 
 /// A condition that can be evaluated.
 pub(super) struct Condition(Program);
@@ -62,6 +68,16 @@ impl Condition {
         if depth(text) > DEPTH_MAX {
             return Err(format!("it is nested more than {DEPTH_MAX} levels deep"));
         }
+        let text = text.to_owned();
+        let reader = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let reading = reader.spawn(move || Self::compile(&text));
+        let reading = reading.map_err(|error| format!("it cannot be read now: {error}"))?;
+        reading
+            .join()
+            .unwrap_or_else(|_| Err("it cannot be read".to_owned()))
+    }
+
+    fn compile(text: &str) -> Result<Self, String> {
         let program = Program::compile(text).map_err(|errors| {
             let first = errors.errors.first();
             first.map_or_else(
@@ -72,7 +88,7 @@ impl Condition {
                 },
             )
         })?;
-        check(program.expression(), 0)?;
+        check(program.expression(), 0, 0)?;
         Ok(Self(program))
     }
 
@@ -122,7 +138,11 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-fn check(node: &IdedExpr, loops: usize) -> Result<(), String> {
+fn check(node: &IdedExpr, loops: usize, level: usize) -> Result<(), String> {
+    if level > CHAIN_MAX {
+        return Err(format!("more than {CHAIN_MAX} operators hang on each other"));
+    }
+    let level = level + 1;
     match &node.expr {
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Ok(()),
         Expr::Call(call) => {
@@ -136,31 +156,40 @@ fn check(node: &IdedExpr, loops: usize) -> Result<(), String> {
                     name => format!("`{name}` is not available"),
                 });
             }
-            call.target.iter().try_for_each(|target| check(target, loops))?;
-            call.args.iter().try_for_each(|argument| check(argument, loops))
+            call.target
+                .iter()
+                .try_for_each(|target| check(target, loops, level))?;
+            call.args
+                .iter()
+                .try_for_each(|argument| check(argument, loops, level))
         }
         Expr::Comprehension(comprehension) => {
             if loops > 0 {
                 return Err("it loops inside of a loop".to_owned());
             }
-            check(&comprehension.iter_range, loops)?;
+            check(&comprehension.iter_range, loops, level)?;
             let inner = [
                 &comprehension.accu_init,
                 &comprehension.loop_cond,
                 &comprehension.loop_step,
                 &comprehension.result,
             ];
-            inner.into_iter().try_for_each(|part| check(part, loops + 1))
+            inner
+                .into_iter()
+                .try_for_each(|part| check(part, loops + 1, level))
         }
-        Expr::List(list) => list.elements.iter().try_for_each(|element| check(element, loops)),
+        Expr::List(list) => list
+            .elements
+            .iter()
+            .try_for_each(|element| check(element, loops, level)),
         Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
-            EntryExpr::StructField(field) => check(&field.value, loops),
+            EntryExpr::StructField(field) => check(&field.value, loops, level),
             EntryExpr::MapEntry(entry) => {
-                check(&entry.key, loops)?;
-                check(&entry.value, loops)
+                check(&entry.key, loops, level)?;
+                check(&entry.value, loops, level)
             }
         }),
-        Expr::Select(select) => check(&select.operand, loops),
+        Expr::Select(select) => check(&select.operand, loops, level),
         Expr::Struct(_) => Err("it makes an object".to_owned()),
     }
 }
@@ -254,6 +283,27 @@ mod tests {
                 .unwrap()
                 .contains("longer")
         );
+    }
+
+    #[rstest]
+    #[case("[] ".repeat(341))]
+    #[case("a".to_owned() + &"[0]".repeat(300))]
+    #[case("a".to_owned() + &".a".repeat(500))]
+    #[case("a".to_owned() + &"+a".repeat(500))]
+    #[case("a".to_owned() + &"==a".repeat(340))]
+    #[case("a".to_owned() + &"()".repeat(500))]
+    #[case("-".repeat(1024))]
+    fn a_long_chain_is_refused_and_overflows_no_stack(#[case] text: String) {
+        assert!(Condition::read(&text).is_err());
+    }
+
+    #[test]
+    fn many_alternatives_are_no_chain() {
+        let text = (0..60)
+            .map(|number| format!("size == {number}"))
+            .collect::<Vec<_>>()
+            .join(" || ");
+        assert_eq!(Condition::read(&text).unwrap().holds(&row()), Ok(true));
     }
 
     proptest! {

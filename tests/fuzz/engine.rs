@@ -131,6 +131,10 @@ pub fn run(name: &str, seeds: Vec<Vec<u8>>, words: &[&str], check: impl Fn(&[u8]
         };
         let mut runner = TestRunner::new_with_rng(config.clone(), rng);
         let outcome = runner.run(&strategy, |bytes| {
+            if seconds.is_some() {
+                // An overflow of the stack ends the process: what did it is then in the file.
+                kept(name, &bytes);
+            }
             let took = measured(&bytes, &check);
             slowest.set(slowest.get().max(took));
             prop_assert!(took <= SLOWEST, "{} ms", took.as_millis());
