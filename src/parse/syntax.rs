@@ -231,16 +231,25 @@ fn opening_quote(content: &str, at: usize) -> Option<usize> {
     let mut start = before.len();
     for line in before.split_inclusive('\n').rev().take(200) {
         start -= line.len();
-        let quote = line.char_indices().find(|&(index, character)| {
-            let is_beginning = line[..index].trim_end().ends_with([':', '-', '[', ',', '{', '?'])
-                || line[..index].trim().is_empty();
-            let whole_line = content[start..].split('\n').next().unwrap_or_default();
-            matches!(character, '"' | '\'')
-                && is_beginning
-                && whole_line[index..].matches(character).count() % 2 == 1
-        });
-        if let Some((index, _)) = quote {
-            return Some(start + index);
+        let whole_line = content[start..].split('\n').next().unwrap_or_default();
+        // Counted along the way: a line can be the whole file, and all of it quotes.
+        let (mut double, mut single) = (whole_line.matches('"').count(), whole_line.matches('\'').count());
+        let mut is_beginning = true;
+        for (index, character) in line.char_indices() {
+            let left = match character {
+                '"' => &mut double,
+                '\'' => &mut single,
+                _ => {
+                    let is_sign = matches!(character, ':' | '-' | '[' | ',' | '{' | '?');
+                    is_beginning = is_sign || (is_beginning && character.is_whitespace());
+                    continue;
+                }
+            };
+            if is_beginning && *left % 2 == 1 {
+                return Some(start + index);
+            }
+            *left -= 1;
+            is_beginning = false;
         }
     }
     None

@@ -233,6 +233,14 @@ fn a_file_of_nothing_but_mistakes_reports_a_bounded_number() {
     assert_eq!(findings.len(), limits::FINDINGS + 1);
 }
 
+/// Each took seconds while the place of the quote was looked for again at every character.
+#[rstest]
+#[case::spaces("a:\n".to_owned() + &" ".repeat(60_000) + "\"b: c\n")]
+#[case::quotes("a: \"b\n".to_owned() + &"'".repeat(30_001) + &"\"".repeat(30_000) + "\"\"\"x\n")]
+fn a_long_line_with_an_open_quote_is_refused_after_reading_it_once(#[case] text: String) {
+    assert!(read(&text).1.has_errors());
+}
+
 #[test]
 fn a_large_comment_costs_nothing_else() {
     let text = "a: 1\n".to_owned() + &"# comment\n".repeat(50_000);
