@@ -42,6 +42,13 @@ pub fn is_optional(kind: Kind) -> bool {
     kind == kinds::TLS_ROUTE || kind == kinds::TLS_ROUTE_ALPHA
 }
 
+/// The kinds of children that a plan looks at.
+///
+/// What becomes of the others disturbs no pod, and is not worth a request that most servers refuse.
+fn planned_children() -> impl Iterator<Item = Kind> {
+    CHILDREN.into_iter().filter(|kind| !is_optional(*kind))
+}
+
 /// Up to this many namespaces are listed one by one; more are listed as a whole, if that is allowed.
 const FEW_NAMESPACES: usize = 4;
 /// Up to this many clusters of a namespace are named in a selector.
@@ -113,8 +120,6 @@ pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<
             query
         }
     };
-    // What becomes of the others disturbs no pod, and is not worth a request that most servers refuse.
-    let listed = || CHILDREN.into_iter().filter(|kind| !is_optional(*kind));
     let one_by_one = || {
         let selectors = by_namespace.iter().map(|(namespace, names)| {
             let selector = if names.len() <= FEW_CLUSTERS {
@@ -130,12 +135,12 @@ pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<
                 .iter()
                 .map(move |(namespace, selector)| query(kind, namespace, selector))
         };
-        listed().flat_map(of_kind).collect()
+        planned_children().flat_map(of_kind).collect()
     };
     if by_namespace.len() <= FEW_NAMESPACES {
         return lists(client, one_by_one()).await;
     }
-    let whole = listed().map(|kind| query(kind, "", &ours)).collect();
+    let whole = planned_children().map(|kind| query(kind, "", &ours)).collect();
     match lists(client, whole).await {
         Err(error) if error.kind() == FailureKind::Forbidden => lists(client, one_by_one()).await,
         other => other,

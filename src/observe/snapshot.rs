@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{CHILDREN, fleet, lists, node_addresses};
+use super::{CHILDREN, fleet, lists, node_addresses, planned_children};
 use crate::api::labels;
 use crate::client::{Client, ClientError, ListQuery};
 use crate::object::{Kind, Object, ObjectSet, Observed, Unreadable, kinds};
@@ -88,7 +88,7 @@ pub struct SnapshotOf<'a> {
 ///
 /// *Errors*: when clusters cannot be read at all. What else is forbidden is named in it, and a plan made with it then
 /// says what it does not know.
-/// *Effects*: paged lists of clusters, of each kind of [`CHILDREN`], of nodes, namespaces and the memory of fleets.
+/// *Effects*: paged lists of clusters, of each kind of children that a plan looks at, of nodes, namespaces and the memory of fleets.
 pub async fn snapshot(client: &Client, of: &SnapshotOf<'_>) -> Result<Snapshot, ClientError> {
     let clusters = fleet(client, of.namespaces).await?;
     let ours = format!("{}={}", labels::APP_MANAGED_BY, labels::APP_MANAGED_BY_VALUE);
@@ -98,7 +98,7 @@ pub async fn snapshot(client: &Client, of: &SnapshotOf<'_>) -> Result<Snapshot, 
     };
     let queries = places.iter().flat_map(|namespace| {
         let ours = &ours;
-        CHILDREN.into_iter().map(move |kind| {
+        planned_children().map(move |kind| {
             let query = ListQuery::new(kind, *namespace).with_labels(ours);
             if kind == kinds::SECRET {
                 query.metadata_only()

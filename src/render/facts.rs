@@ -178,7 +178,13 @@ pub struct Settings {
     /// Who else than the pods of a cluster may reach its etcd; `None`: no network policies.
     pub network_policies: Option<NetworkPolicySettings>,
     /// A member of etcd that crashes again and again for this long, while all others are healthy, is replaced.
+    // Not in what earlier versions recorded.
+    #[serde(default = "ten_minutes")]
     pub replace_member_after_seconds: u64,
+}
+
+fn ten_minutes() -> u64 {
+    600
 }
 
 /// What network policies depend on besides the cluster.
@@ -204,7 +210,7 @@ impl Settings {
             allowed_images: Vec::new(),
             allowed_service_accounts: Vec::new(),
             network_policies: None,
-            replace_member_after_seconds: 600,
+            replace_member_after_seconds: ten_minutes(),
         }
     }
 
