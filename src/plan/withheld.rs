@@ -45,7 +45,7 @@ fn walk(at: &str, value: &mut Value, digests: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Returns the values of an object that [`take`] takes out.
+/// Returns the values of an object that `take` takes out.
 pub fn hidden_values(object: &Value) -> Vec<Value> {
     let whole = Object(object.clone());
     let pointers = take(&whole).digests;
