@@ -78,6 +78,8 @@ async fn an_ingress_leads_to_the_control_plane_and_everything_of_it_goes_with_th
     let kubeconfig = bench.api::<Secret>().get("edge-kubeconfig").await.unwrap();
     let kubeconfig = String::from_utf8(kubeconfig.data.unwrap()["value"].0.clone()).unwrap();
     assert!(kubeconfig.contains("https://api.edge.example:443"));
+    // Nobody answers at that name, and the status may still come to say so.
+    bench.quiet(bench.mark().await).await;
     bench
         .assert_no_write(bench.mark().await, "an Ingress that is as it should be")
         .await;

@@ -122,8 +122,7 @@ async fn a_field_that_is_not_supported_is_named_and_nothing_of_that_generation_i
     let bench = Bench::new("stalled").await;
     let _controller = bench.controller().await;
     let mark = bench.mark().await;
-    let ingress = json!({ "apiHost": "api.example.org", "konnectivityHost": "konnectivity.example.org" });
-    bench.apply("edge-berlin", json!({ "ingress": ingress })).await;
+    bench.apply("edge-berlin", json!({ "ttl": "1h" })).await;
     let cluster = bench
         .until("edge-berlin", "Stalled", "True", "NotSupported")
         .await;
@@ -132,7 +131,7 @@ async fn a_field_that_is_not_supported_is_named_and_nothing_of_that_generation_i
         .iter()
         .find(|condition| condition.type_ == "Stalled")
         .unwrap();
-    assert!(stalled.message.contains("spec.ingress"), "{}", stalled.message);
+    assert!(stalled.message.contains("spec.ttl"), "{}", stalled.message);
     let ready = conditions
         .iter()
         .find(|condition| condition.type_ == "Ready")
