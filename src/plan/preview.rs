@@ -56,6 +56,10 @@ pub(super) fn of_change(
         resolved
             .haproxy_fingerprint
             .get_or_insert_with(|| "made with this change".to_owned());
+        // So there are objects that no patch has been tried on.
+        if let Err(stalled) = render::check(&resolved, preview.settings) {
+            return of_stalled(stalled);
+        }
     }
     let before = render::resolve(&cluster.spec, &facts, preview.settings);
     if let Some(refused) = newly_refused(&resolved, before.as_ref().ok()) {

@@ -65,7 +65,7 @@ pub use facts::{
 pub use fill::{Fill, Part, Source, SourceVersion};
 pub use front::{Agents, Front};
 pub use given_keys::UNUSABLE as GIVEN_UNUSABLE;
-pub use objects::objects;
+pub use objects::{check, objects};
 pub use patches::strategic::apply as apply_strategic;
 pub use patches::{MATCHES_NOTHING, merge_keys};
 pub use pod_security::violations as baseline_violations;

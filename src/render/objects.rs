@@ -1,11 +1,13 @@
 //! A resolved cluster -> an answer for every object it could ever have.
 
-use super::answer::Answers;
+use super::answer::{Answers, Stalled};
+use super::facts::Settings;
 use super::resolved::ResolvedCluster;
 use super::{
-    config_map, control_plane, defrag_job, disruption_budgets, etcd_pods, front_manifests, key_secrets,
-    monitoring, nats, network_policies, routes, services, volumes,
+    allowed, config_map, control_plane, defrag_job, disruption_budgets, etcd_pods, front_manifests,
+    key_secrets, monitoring, nats, network_policies, routes, services, volumes,
 };
+use crate::api::cluster_status::HeldStatus;
 use crate::pki::KeyPurpose;
 
 /// Returns an answer for every object of a cluster. Never fails; the same cluster gives the same bytes.
@@ -18,8 +20,24 @@ pub fn objects(cluster: &ResolvedCluster) -> Answers {
     answers
 }
 
+/// Tries the patches on the objects as the cluster stands, and says which found nothing to change.
+///
+/// *Errors*: a patch that cannot be applied, or a pod that the settings do not allow. [`objects`] must not be asked for
+/// a cluster that was changed after it was resolved before this was.
+pub fn check(cluster: &ResolvedCluster, settings: &Settings) -> Result<Vec<HeldStatus>, Stalled> {
+    if cluster.patches.is_empty() && !allowed::limits_pods(settings) {
+        return Ok(Vec::new());
+    }
+    let mut answers = unpatched(cluster);
+    let held = cluster.patches.apply(&mut answers)?;
+    match allowed::refusal_of_pods(&answers, settings) {
+        Some(refusal) => Err(refusal),
+        None => Ok(held),
+    }
+}
+
 /// Returns the answers as they are before the user's patches.
-pub(super) fn unpatched(cluster: &ResolvedCluster) -> Answers {
+fn unpatched(cluster: &ResolvedCluster) -> Answers {
     let mut answers = Answers::new();
     services::answer(cluster, &mut answers);
     routes::answer(cluster, &mut answers);

@@ -128,13 +128,8 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         patches,
         held,
     };
-    if !cluster.patches.is_empty() || allowed::limits_pods(settings) {
-        let mut answers = objects::unpatched(&cluster);
-        cluster.held.extend(cluster.patches.apply(&mut answers)?);
-        if let Some(refusal) = allowed::refusal_of_pods(&answers, settings) {
-            return Err(refusal);
-        }
-    }
+    let of_no_use = objects::check(&cluster, settings)?;
+    cluster.held.extend(of_no_use);
     cluster.held.sort();
     cluster.held.dedup();
     Ok(cluster)

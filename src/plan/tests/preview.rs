@@ -281,3 +281,22 @@ fn a_wiped_status_changes_nothing() {
     let (_, plan) = pass(wiped.objects.get(&id).unwrap(), &children);
     assert!(plan.is_empty(), "{:?}", lines(&plan));
 }
+
+#[test]
+fn a_patch_that_fails_only_behind_an_ingress_is_refused_before_it_is_applied() {
+    let (hub, children) = running(three("v1.36.3+k0s.2"));
+    let behind_an_ingress = |content: &str| {
+        let mut spec = three("v1.36.3+k0s.2");
+        spec["ingress"] = json!({"apiHost": "api.example", "konnectivityHost": "konnectivity.example"});
+        spec["patches"] = json!([{
+            "target": {"kind": "StatefulSet", "component": "control-plane"},
+            "patch": {"type": "json", "content": content},
+        }]);
+        change(&hub, &children, spec)
+    };
+    let refused = behind_an_ingress(r#"[{"op": "remove", "path": "/spec/nothing"}]"#);
+    assert!(refused.starts_with("! payments Refused"), "{refused}");
+    assert!(refused.contains("spec.patches[0]"), "{refused}");
+    let planned = behind_an_ingress(r#"[{"op": "remove", "path": "/spec/updateStrategy"}]"#);
+    assert!(planned.starts_with("~ payments"), "{planned}");
+}
