@@ -27,6 +27,8 @@ pub const MATCHES_NOTHING: &str = "PatchMatchesNothing";
 
 /// An object with this many values is not one that anybody wants: copies of copies grow without end.
 const MOST_VALUES: usize = 100_000;
+/// Text counts as one value more for each of these: about what a short value takes in memory.
+const VALUE_BYTES: usize = 64;
 
 /// The patches of a cluster, in the order in which they are applied.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -157,14 +159,19 @@ fn operate(object: &mut Value, patch: &json_patch::Patch) -> Result<(), String> 
     Ok(())
 }
 
-/// Counts down from `left` by the values in `value`; nothing is left when there are more.
+/// Counts down from `left` by the values in `value`; nothing is left when there are more. Long text, also as a key,
+/// counts as several.
 fn values(value: &Value, left: usize) -> usize {
+    let of_text = |text: &str| text.len() / VALUE_BYTES;
     let left = left.saturating_sub(1);
     let rest = |left: usize, value: &Value| if left == 0 { 0 } else { values(value, left) };
     match value {
-        Value::Object(fields) => fields.values().fold(left, rest),
+        Value::Object(fields) => fields.iter().fold(left, |left, (key, value)| {
+            rest(left.saturating_sub(of_text(key)), value)
+        }),
         Value::Array(items) => items.iter().fold(left, rest),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => left,
+        Value::String(text) => left.saturating_sub(of_text(text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => left,
     }
 }
 

@@ -241,3 +241,15 @@ fn copies_of_copies_end_before_memory_does() {
     let message = stalled("StatefulSet", "etcd", "json", &content);
     assert!(message.contains("makes more than"), "{message}");
 }
+
+#[rstest]
+#[case::values(json!("x".repeat(60_000)))]
+#[case::keys((0..60).map(|key| (format!("{key}{}", "x".repeat(1000)), json!(1))).collect())]
+fn copies_of_long_text_end_as_well(#[case] long: Value) {
+    let list = "/spec/template/spec/a";
+    let mut operations = vec![json!({"op": "add", "path": list, "value": [long]})];
+    // 60 MB in the end, in fewer values than there may be.
+    operations.extend((0..10).map(|_| json!({"op": "copy", "from": list, "path": format!("{list}/-")})));
+    let message = stalled("StatefulSet", "etcd", "json", &json!(operations).to_string());
+    assert!(message.contains("makes more than"), "{message}");
+}
