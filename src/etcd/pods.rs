@@ -89,9 +89,10 @@ fn pod(object: &Object, revision: Option<&str>) -> Option<PodFacts> {
             let reason = container.pointer("/state/waiting/reason").and_then(Value::as_str);
             reason.is_some_and(|reason| CANNOT_START.contains(&reason))
         });
-    let crashes = containers
-        .iter()
-        .any(|container| container["restartCount"].as_i64().unwrap_or_default() >= CRASHES);
+    // Starts are counted over the whole life of the pod: one that was ready since, and whose node is lost, crashes not.
+    let crashes = containers.iter().any(|container| {
+        container["ready"] != true && container["restartCount"].as_i64().unwrap_or_default() >= CRASHES
+    });
     let state = if cannot_start {
         PodState::CannotStart
     } else if crashes && !is_ready {
@@ -157,6 +158,19 @@ mod tests {
         let crashed = |times: i64| json!({"containerStatuses": [{"restartCount": times}]});
         assert_eq!(state(crashed(2)), PodState::Runs);
         assert_eq!(state(crashed(3)), PodState::Crashes);
+    }
+
+    #[test]
+    fn a_member_on_a_lost_node_does_not_crash_however_often_it_was_started_before() {
+        // Nobody on the node says anything any more; the condition is what others conclude from that.
+        let lost = json!({
+            "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2030-01-02T00:00:00Z"}],
+            "containerStatuses": [{"restartCount": 3, "ready": true}],
+        });
+        assert_eq!(only(lost.clone()).state, PodState::Runs);
+        let mut crashes = lost;
+        crashes["containerStatuses"][0]["ready"] = json!(false);
+        assert_eq!(only(crashes).state, PodState::Crashes);
     }
 
     #[test]
