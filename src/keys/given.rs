@@ -135,15 +135,16 @@ pub(super) fn signing_certificate(text: &str, key: &str) -> Result<String, &'sta
         .ok_or("none of its certificates belongs to its `tls.key`")
 }
 
-/// The certificates of a PEM text, each with its borders.
+/// The certificates of a PEM text, each with its borders. The text is read once, however often one begins in it.
 fn certificates(text: &str) -> Vec<&str> {
-    let begins = text.match_indices(BEGIN).map(|(at, _)| at);
-    begins
-        .filter_map(|begin| {
-            let end = text.get(begin..)?.find(END)?;
-            text.get(begin..begin + end + END.len())
-        })
-        .collect()
+    let (mut rest, mut found) = (text, Vec::new());
+    while let Some(block) = rest.find(BEGIN).and_then(|begin| rest.get(begin..)) {
+        let Some(end) = block.find(END) else { break };
+        let (block, after) = block.split_at(end + END.len());
+        found.push(block);
+        rest = after;
+    }
+    found
 }
 
 fn der(block: &str) -> Option<Vec<u8>> {

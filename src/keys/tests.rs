@@ -352,6 +352,18 @@ mod given {
     }
 
     #[test]
+    fn certificates_that_only_begin_are_read_over_once() {
+        let begin = "-----BEGIN CERTIFICATE-----";
+        let key = KeyPair::generate().unwrap().serialize_pem();
+        // As much as a Secret holds.
+        let begins = begin.repeat((1 << 20) / begin.len());
+        for certificates in [begins.clone(), format!("{begins}-----END CERTIFICATE-----")] {
+            let why = inspect(KeyPurpose::Ca, "uid", &secret(&certificates, &key)).unwrap_err();
+            assert_eq!(why, "has a `tls.crt` that is not a certificate in PEM");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_used_is_said_without_quoting_it() {
         let [own, other] = [0, 1].map(|_| KeyPair::generate().unwrap());
         let ed = KeyPair::generate_for(&PKCS_ED25519).unwrap();
