@@ -15,16 +15,24 @@ use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, names};
 
 /// Names of volumes in the pods, which a claim may not have as well.
-const TAKEN: [&str; 9] = [
+const TAKEN: [&str; 17] = [
     "config",
     "data",
     "endpoint",
+    "ingress",
     "keys",
-    nats::CLAIM,
+    "konnectivity",
+    "monitoring-agent",
+    "monitoring-data",
+    "monitoring-pki",
+    "monitoring-proxy",
+    "monitoring-temporary",
     "nats-config",
+    nats::CLAIM,
     "pki",
     "run",
     "telemetry",
+    "tmp",
 ];
 
 /// Decides about the data volume, and adds to `held` and `growth` as [`Claims::decide`] does.
@@ -70,8 +78,7 @@ fn claim(
     let set = names::control_plane(&facts.name);
     let name = metadata.name.clone().unwrap_or_else(|| set.clone());
     let is_generated = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.len() == 10);
-    if TAKEN.contains(&name.as_str()) || name == "tmp" || is_generated("mount-") || is_generated("manifest-")
-    {
+    if TAKEN.contains(&name.as_str()) || is_generated("mount-") || is_generated("manifest-") {
         return Err(invalid(
             &format!("{FIELD}.metadata.name"),
             "a volume of the pods has that name; write another one",
@@ -186,4 +193,59 @@ pub(super) fn claim_templates(cluster: &ResolvedCluster) -> Vec<Value> {
         }
     };
     nats.into_iter().chain(data).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::World;
+    use super::*;
+
+    #[test]
+    fn a_claim_has_no_name_of_a_volume_of_the_pods() {
+        // The older k0s sends no agents of konnectivity, which takes a volume more.
+        let everything = |storage: Value| {
+            json!({
+                "version": "v1.34.10+k0s.0",
+                "ingress": {"apiHost": "a.example", "konnectivityHost": "b.example"},
+                "monitoring": {"enabled": true},
+                "storage": storage,
+            })
+        };
+        let kine = json!({"type": "kine", "kine": {"dataSourceSecretName": "db"}});
+        let mut found: Vec<String> = Vec::new();
+        for storage in [json!({}), json!({"type": "nats"}), kine] {
+            let world = World::settled(everything(storage));
+            let set = world.get(crate::object::kinds::STATEFUL_SET, "kmc-edge");
+            let names = |pointer: &str, name: &str| -> Vec<String> {
+                let list = set
+                    .0
+                    .pointer(pointer)
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten();
+                list.map(|one| one.pointer(name).unwrap().as_str().unwrap().to_owned())
+                    .collect()
+            };
+            found.extend(names("/spec/template/spec/volumes", "/name"));
+            found.extend(names("/spec/volumeClaimTemplates", "/metadata/name"));
+        }
+        found.sort();
+        found.dedup();
+        assert_eq!(found, TAKEN);
+    }
+
+    #[test]
+    fn a_claim_that_is_called_like_a_volume_of_the_pods_is_refused() {
+        for name in TAKEN
+            .into_iter()
+            .chain(["mount-0123456789", "manifest-0123456789"])
+        {
+            let claim = json!({
+                "metadata": {"name": name}, "spec": {"resources": {"requests": {"storage": "1Gi"}}},
+            });
+            let spec = json!({"persistence": {"type": "pvc", "persistentVolumeClaim": claim}});
+            let stalled = World::new(spec).resolve().unwrap_err();
+            assert!(stalled.message.contains("metadata.name"), "{}", stalled.message);
+        }
+    }
 }
