@@ -10,7 +10,7 @@ mod network;
 mod version;
 
 pub use config::{
-    Forced, ForcedStorage, Problem, ProblemKind, Weight, configuration, has_node_local_load_balancing,
+    Forced, ForcedStorage, Problem, ProblemKind, Weight, at, configuration, has_node_local_load_balancing,
     problems,
 };
 pub use image::{DEFAULT_IMAGE, reference, with_repository};

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::at;
 use crate::api::cluster_parts::FreeForm;
 
 /// Domain and first Service of a workload cluster.
@@ -15,15 +16,15 @@ pub struct Network {
 impl Network {
     /// Reads a configuration; what is not written, or cannot be read, is k0s' default.
     pub fn read(user: Option<&FreeForm>) -> Self {
-        let network = user.and_then(|user| user.get("spec")?.get("network"));
-        let text = |name: &str| {
-            network
-                .and_then(|network| network.get(name)?.as_str())
+        let text = |pointer: &str| {
+            user.and_then(|user| at(user, pointer)?.as_str())
                 .filter(|text| !text.is_empty())
         };
         Self {
-            domain: text("clusterDomain").unwrap_or("cluster.local").to_owned(),
-            kubernetes_service: text("serviceCIDR")
+            domain: text("/spec/network/clusterDomain")
+                .unwrap_or("cluster.local")
+                .to_owned(),
+            kubernetes_service: text("/spec/network/serviceCIDR")
                 .and_then(first_address)
                 .unwrap_or(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1))),
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::at;
 use crate::api::cluster_parts::FreeForm;
 
 /// What a hosted control plane must have in its configuration, whatever the user writes.
@@ -35,10 +36,7 @@ const PKI: &str = "/var/lib/k0s/pki";
 /// `spec.api.sans` is the sorted union.
 pub fn configuration(user: Option<&FreeForm>, forced: &Forced<'_>) -> Value {
     let mut sans: BTreeSet<&str> = forced.sans.iter().map(String::as_str).collect();
-    let written = user.map(|user| Value::Object(user.clone()));
-    let written_sans = written
-        .as_ref()
-        .and_then(|user| user.pointer("/spec/api/sans")?.as_array());
+    let written_sans = user.and_then(|user| at(user, "/spec/api/sans")?.as_array());
     sans.extend(written_sans.into_iter().flatten().filter_map(Value::as_str));
     let mut document = json!({
         "apiVersion": "k0s.k0sproject.io/v1beta1",
@@ -59,11 +57,10 @@ pub fn configuration(user: Option<&FreeForm>, forced: &Forced<'_>) -> Value {
         document["spec"]["konnectivity"]["externalAddress"] = json!(address);
         document["spec"]["api"]["extraArgs"] = json!({"endpoint-reconciler-type": "none"});
     }
-    if let Some(mut merged) = written.clone() {
-        lay_over(&mut merged, std::mem::take(&mut document));
-        document = merged;
-    }
-    document
+    let Some(user) = user else { return document };
+    let mut merged = Value::Object(user.clone());
+    lay_over(&mut merged, document);
+    merged
 }
 
 fn storage(forced: &ForcedStorage<'_>) -> Value {
@@ -104,12 +101,7 @@ fn lay_over(below: &mut Value, above: Value) {
 /// Says whether the user's document switches on node-local load balancing, which k0s refuses beside an external
 /// address.
 pub fn has_node_local_load_balancing(user: &Map<String, Value>) -> bool {
-    let enabled = ["spec", "network", "nodeLocalLoadBalancing", "enabled"];
-    let (first, rest) = (user.get(enabled[0]), &enabled[1..]);
-    rest.iter()
-        .try_fold(first, |at, step| Some(at?.get(step)))
-        .flatten()
-        == Some(&Value::Bool(true))
+    at(user, "/spec/network/nodeLocalLoadBalancing/enabled") == Some(&Value::Bool(true))
 }
 
 #[cfg(test)]

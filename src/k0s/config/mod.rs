@@ -142,11 +142,11 @@ fn is_replaced(document: &Map<String, Value>, pointer: &str) -> bool {
     })
 }
 
-fn at<'a>(document: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
-    let mut steps = pointer.split('/').skip(1);
-    let first = document.get(steps.next()?)?;
-    let rest: String = steps.flat_map(|step| ["/", step]).collect();
-    first.pointer(&rest)
+/// Returns what a JSON pointer leads to in a configuration. Its first step is a plain word.
+pub fn at<'a>(document: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
+    let steps = pointer.strip_prefix('/')?;
+    let (first, rest) = steps.split_at(steps.find('/').unwrap_or(steps.len()));
+    document.get(first)?.pointer(rest)
 }
 
 #[cfg(test)]

@@ -135,15 +135,7 @@ impl Walk {
         if !field.one_of.is_empty() && !field.one_of.contains(&text) {
             let instead = match nearest(text, field.one_of.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!(
-                    "write one of {}",
-                    field
-                        .one_of
-                        .iter()
-                        .map(|word| format!("`{word}`"))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
+                None => format!("write one of {}", list(&field.one_of)),
             };
             self.note(Weight::Mistake, at, format!("cannot be {}", quote(text)), instead);
         }
