@@ -119,7 +119,8 @@ fn size(parts: &[Part], value: &str) -> usize {
         .sum()
 }
 
-/// Writes a string that YAML, JSON and Go read alike: what they do not take as it is becomes `\uXXXX`.
+/// Writes a string that YAML, JSON and Go read alike: what they do not take as it is becomes `\u` and four hex
+/// digits.
 fn quote(text: &str, into: &mut Vec<u8>) {
     into.push(b'"');
     for character in text.chars() {

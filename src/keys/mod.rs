@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::api::cluster_parts::KeyAlgorithm;
 use crate::client::SecretData;
 use crate::object::hex;
-use crate::pki::{CertificateUse, DELIVERY, Issue};
+use crate::pki::{CertificateUse, DELIVERY, Issue, TOKEN};
 
 pub use fill::{FillError, Filled, Unusable, fill, unusable};
 pub use given::inspect;
@@ -29,8 +29,6 @@ pub use given::inspect;
 pub const CERTIFICATE: &str = "tls.crt";
 /// Secret key of a private key.
 pub const PRIVATE_KEY: &str = "tls.key";
-/// Secret key of a token.
-pub const TOKEN: &str = "token";
 /// Secret key of a kubeconfig.
 pub const KUBECONFIG: &str = "value";
 
@@ -173,17 +171,13 @@ pub fn make(issue: &Issue, issuer: Option<&Authority>, now: Timestamp) -> Result
             algorithm,
             lifetime_seconds,
         } => {
-            let authority = required(issuer, common_name)?;
-            let key = generate(*algorithm)?;
-            let validity = Validity::new(now, *lifetime_seconds)?;
             let subject = certificate::Subject {
                 common_name,
                 organization,
                 names: sans,
                 usage: *usage,
             };
-            let certificate = certificate::leaf(&subject, &key, &validity, authority)?;
-            Ok(signed(&certificate, &key, validity.end, Some(authority)))
+            Ok(issued(issuer, &subject, *algorithm, *lifetime_seconds, now)?.made)
         }
         Issue::Delivered {
             issuer: _,
@@ -195,18 +189,19 @@ pub fn make(issue: &Issue, issuer: Option<&Authority>, now: Timestamp) -> Result
             algorithm,
             lifetime_seconds,
         } => {
-            let authority = required(issuer, common_name)?;
-            let key = generate(*algorithm)?;
-            let validity = Validity::new(now, *lifetime_seconds)?;
             let subject = certificate::Subject {
                 common_name,
                 organization,
                 names: sans,
                 usage: CertificateUse::Server,
             };
-            let certificate = certificate::leaf(&subject, &key, &validity, authority)?;
-            let mut made = signed(&certificate, &key, validity.end, Some(authority));
-            let manifest = delivery::manifest(namespace, name, authority, &certificate.pem(), &key);
+            let Issued {
+                authority,
+                key,
+                certificate,
+                mut made,
+            } = issued(issuer, &subject, *algorithm, *lifetime_seconds, now)?;
+            let manifest = delivery::manifest(namespace, name, authority, &certificate, &key);
             made.data.insert(DELIVERY, manifest);
             Ok(made)
         }
@@ -219,14 +214,15 @@ pub fn make(issue: &Issue, issuer: Option<&Authority>, now: Timestamp) -> Result
             algorithm,
             lifetime_seconds,
         } => {
-            let authority = required(issuer, user)?;
-            let key = generate(*algorithm)?;
-            let validity = Validity::new(now, *lifetime_seconds)?;
             let subject = certificate::Subject::client(user, group);
-            let certificate = certificate::leaf(&subject, &key, &validity, authority)?;
-            let mut made = signed(&certificate, &key, validity.end, Some(authority));
-            made.data = kubeconfig::data(cluster, server, authority, &certificate.pem(), &key);
-            Ok(made)
+            let Issued {
+                authority,
+                key,
+                certificate,
+                made,
+            } = issued(issuer, &subject, *algorithm, *lifetime_seconds, now)?;
+            let data = kubeconfig::data(cluster, server, authority, &certificate, &key);
+            Ok(Made { data, ..made })
         }
     }
 }
@@ -255,9 +251,34 @@ impl Validity {
     }
 }
 
-fn required<'a>(issuer: Option<&'a Authority>, common_name: &str) -> Result<&'a Authority, KeyError> {
-    issuer.ok_or_else(|| KeyError::NoIssuer {
-        common_name: common_name.to_owned(),
+/// A certificate with its key, and who signed it.
+struct Issued<'a> {
+    authority: &'a Authority,
+    key: Zeroizing<KeyPair>,
+    /// As PEM.
+    certificate: String,
+    made: Made,
+}
+
+/// Makes a key and the certificate of `subject` for it.
+fn issued<'a>(
+    issuer: Option<&'a Authority>,
+    subject: &certificate::Subject<'_>,
+    algorithm: KeyAlgorithm,
+    lifetime_seconds: u64,
+    now: Timestamp,
+) -> Result<Issued<'a>, KeyError> {
+    let authority = issuer.ok_or_else(|| KeyError::NoIssuer {
+        common_name: subject.common_name.to_owned(),
+    })?;
+    let key = generate(algorithm)?;
+    let validity = Validity::new(now, lifetime_seconds)?;
+    let certificate = certificate::leaf(subject, &key, &validity, authority)?;
+    Ok(Issued {
+        authority,
+        made: signed(&certificate, &key, validity.end, Some(authority)),
+        certificate: certificate.pem(),
+        key,
     })
 }
 

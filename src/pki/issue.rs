@@ -104,6 +104,8 @@ impl KeyPurpose {
     }
 }
 
+/// Secret key of a token.
+pub const TOKEN: &str = "token";
 /// Secret key of the manifest with which k0s brings a certificate into the workload cluster.
 pub const DELIVERY: &str = "haproxy-certificate.yaml";
 

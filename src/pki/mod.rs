@@ -12,5 +12,5 @@ mod needs;
 
 pub use decide::{KeyDecision, KeyRefusal, Ownership, Wanted, decide, ownership};
 pub use facts::{Given, GivenKey, KeyFacts};
-pub use issue::{CertificateUse, DELIVERY, Issue, Issuer, KeyPurpose, SubjectAltName};
+pub use issue::{CertificateUse, DELIVERY, Issue, Issuer, KeyPurpose, SubjectAltName, TOKEN};
 pub use needs::{EtcdCertificates, content_digest, issuer, root};

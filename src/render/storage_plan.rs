@@ -5,15 +5,13 @@ use super::facts::{Facts, SourceFacts};
 use super::fill::{Source, SourceVersion};
 use super::resolve::invalid;
 use super::resolved::{DataSource, StoragePlan};
-use crate::api::cluster_parts::{KineSpec, StorageSpec, StorageType};
+use crate::api::cluster_parts::StorageType;
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, names};
-use crate::pki::KeyPurpose;
+use crate::pki::{KeyPurpose, TOKEN};
 
 /// Key of the data source when the spec names none.
 const DATA_SOURCE_KEY: &str = "K0SMOTRON_KINE_DATASOURCE_URL";
-/// Key of the token in its Secret.
-pub(super) const TOKEN_KEY: &str = "token";
 
 /// Returns the kind of storage that a spec asks for.
 pub(super) fn wanted_type(spec: &ClusterSpec) -> StorageType {
@@ -72,31 +70,18 @@ pub(super) fn decide(
 ) -> Result<StoragePlan, Stalled> {
     match wanted_type(spec) {
         StorageType::Etcd => Ok(StoragePlan::Etcd),
-        StorageType::Kine => {
-            let kine = spec
-                .storage
-                .as_ref()
-                .and_then(|storage: &StorageSpec| storage.kine.clone());
-            data_source(&kine.unwrap_or_default(), facts, held).map(StoragePlan::Kine)
-        }
+        StorageType::Kine => data_source(spec, facts, held).map(StoragePlan::Kine),
         StorageType::Nats => Ok(StoragePlan::Nats(token(facts))),
     }
 }
 
-fn data_source(kine: &KineSpec, facts: &Facts, held: &mut Vec<HeldStatus>) -> Result<DataSource, Stalled> {
-    let KineSpec {
-        data_source_secret_name,
-        data_source_secret_key,
-    } = kine;
-    let Some(secret) = data_source_secret_name.clone() else {
+fn data_source(spec: &ClusterSpec, facts: &Facts, held: &mut Vec<HeldStatus>) -> Result<DataSource, Stalled> {
+    let Some((secret, key)) = data_source_of(spec) else {
         return Err(invalid(
             "spec.storage.kine.dataSourceSecretName",
             "write the name of a Secret of this namespace that holds the data source",
         ));
     };
-    let key = data_source_secret_key
-        .clone()
-        .unwrap_or_else(|| DATA_SOURCE_KEY.to_owned());
     let (reason, why) = match &facts.data_source {
         None => return Ok(found(facts, Err(format!("Secret `{secret}`")))),
         Some(SourceFacts::Usable { version }) => {
@@ -133,7 +118,7 @@ fn token(facts: &Facts) -> DataSource {
     let source = match fingerprint {
         Some(fingerprint) => Ok(Source {
             secret,
-            key: TOKEN_KEY.to_owned(),
+            key: TOKEN.to_owned(),
             version: SourceVersion::Fingerprint(fingerprint),
         }),
         None => Err(format!("Secret `{secret}`")),
