@@ -68,6 +68,10 @@ impl Situation<'_> {
         self.asked.pods.get(&member)
     }
 
+    fn is_ready(&self, member: i32) -> bool {
+        self.pod(member).is_some_and(|pod| pod.is_ready && !pod.is_going)
+    }
+
     /// A pod of an old template that cannot start, or starts in vain, serves nobody: its member loses nothing with it,
     /// and only the new template can help. This is the way out when every pod has a template that cannot work.
     fn hopeless_pod(&self, healthy: &[i32]) -> Option<Step> {
@@ -332,7 +336,6 @@ impl<'a> Members<'a> {
     /// others from the last to the first, and the leader at the end, so that the leader changes once.
     fn roll(&self, ill: &[i32]) -> Option<Step> {
         let situation = self.situation;
-        let pods = &situation.asked.pods;
         let mut outdated: Vec<i32> = (0..self.record().running)
             .filter(|&member| situation.pod(member).is_some_and(|pod| pod.is_outdated))
             .collect();
@@ -341,9 +344,7 @@ impl<'a> Members<'a> {
         }
         let is_leader = |member: &i32| self.voters.get(member).is_some_and(|listed| listed.is_leader);
         outdated.sort_by_key(|member| (is_leader(member), -member));
-        let is_well = |member: i32| {
-            !ill.contains(&member) && pods.get(&member).is_some_and(|pod| pod.is_ready && !pod.is_going)
-        };
+        let is_well = |member: i32| !ill.contains(&member) && situation.is_ready(member);
         let not_well: Vec<i32> = (0..self.record().running)
             .filter(|&member| !is_well(member))
             .collect();
@@ -375,11 +376,7 @@ impl<'a> Members<'a> {
         }
         let others_are_ready = (0..self.record().running)
             .filter(|&other| other != member)
-            .all(|other| {
-                self.situation
-                    .pod(other)
-                    .is_some_and(|pod| pod.is_ready && !pod.is_going)
-            });
+            .all(|other| self.situation.is_ready(other));
         if !others_are_ready {
             return None;
         }
@@ -398,14 +395,13 @@ impl<'a> Members<'a> {
 
     fn grow(&self, running: i32) -> Step {
         let situation = self.situation;
-        let pods = &situation.asked.pods;
         let not_ready: Vec<i32> = (0..running)
-            .filter(|member| !pods.get(member).is_some_and(|pod| pod.is_ready && !pod.is_going))
+            .filter(|&member| !situation.is_ready(member))
             .collect();
         if !not_ready.is_empty() {
             return self.wait_for(&not_ready);
         }
-        if pods.contains_key(&running) {
+        if situation.pod(running).is_some() {
             return self.wait_for_former(running);
         }
         self.add(running, "more members are wanted")
