@@ -14,6 +14,11 @@ use super::schema::embedded;
 /// A JSON object whose fields are not this API's to define.
 pub type FreeForm = serde_json::Map<String, serde_json::Value>;
 
+/// Ports of a Service that writes none. Of one of type NodePort these count inside the hosting cluster, and its node
+/// ports outside.
+pub const API_PORT: i32 = 6443;
+pub const KONNECTIVITY_PORT: i32 = 8132;
+
 /// Declares an enum of words, as they are written in a manifest.
 macro_rules! word_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident => $word:literal),+ $(,)? }) => {

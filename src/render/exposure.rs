@@ -7,11 +7,8 @@ use super::Front;
 use super::facts::{Facts, ServiceFacts, Settings};
 use super::gather::service_name;
 use crate::api::ClusterSpec;
-use crate::api::cluster_parts::{IpFamily, ServiceSpec, ServiceType};
+use crate::api::cluster_parts::{API_PORT, IpFamily, KONNECTIVITY_PORT, ServiceSpec, ServiceType};
 use crate::api::cluster_status::{Endpoint, HeldStatus};
-
-const API_PORT: i32 = 6443;
-const KONNECTIVITY_PORT: i32 = 8132;
 
 /// Everything decided about how a control plane is reached.
 #[derive(Clone, Debug, PartialEq)]

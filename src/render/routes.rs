@@ -6,7 +6,7 @@ use super::answer::{Answer, Answers, Desired};
 use super::gather::service_name;
 use super::parts::{Pods, add_below, object, plain};
 use super::resolved::ResolvedCluster;
-use crate::api::cluster_parts::{GatewaySpec, IngressSpec, ServiceType};
+use crate::api::cluster_parts::{API_PORT, GatewaySpec, IngressSpec, KONNECTIVITY_PORT, ServiceType};
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, names};
 use crate::object::{Kind, Object, kinds};
@@ -154,10 +154,7 @@ impl ResolvedCluster {
             ServiceType::NodePort => (None, None),
             ServiceType::LoadBalancer | ServiceType::ClusterIp => self.ports,
         };
-        (
-            api.unwrap_or(super::services::API_PORT),
-            konnectivity.unwrap_or(super::services::KONNECTIVITY_PORT),
-        )
+        (api.unwrap_or(API_PORT), konnectivity.unwrap_or(KONNECTIVITY_PORT))
     }
 }
 

@@ -6,14 +6,10 @@ use super::answer::{Answer, Answers, Desired};
 use super::gather::service_name;
 use super::parts::{Pods, add_below, object, plain};
 use super::resolved::{ResolvedCluster, StoragePlan};
-use crate::api::cluster_parts::{ServiceSpec, ServiceType};
+use crate::api::cluster_parts::{API_PORT, KONNECTIVITY_PORT, ServiceSpec, ServiceType};
 use crate::api::names;
 use crate::etcd::{CLIENT_PORT, PEER_PORT};
 use crate::object::kinds;
-
-/// Ports of a NodePort Service inside the hosting cluster; outside, the node ports count.
-pub(super) const API_PORT: i32 = 6443;
-pub(super) const KONNECTIVITY_PORT: i32 = 8132;
 
 /// Answers for the API Service of every type, and for the Service of etcd.
 pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {

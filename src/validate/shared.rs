@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Cluster;
 use super::across::Claim;
-use crate::api::cluster_parts::{PersistenceType, ServiceType};
+use crate::api::cluster_parts::{API_PORT, KONNECTIVITY_PORT, PersistenceType, ServiceType};
 use crate::diagnostic::quote;
 use crate::object::pointer;
 
@@ -16,10 +16,6 @@ const ADDRESS_ANNOTATIONS: [&str; 5] = [
     "lbipam.cilium.io/ips",
     "io.cilium/lb-ipam-ips",
 ];
-
-/// Ports of a load balancer that writes none.
-const API_PORT: i32 = 6443;
-const KONNECTIVITY_PORT: i32 = 8132;
 
 /// Addresses of load balancers with their ports: two ports of one address can lead to two clusters.
 pub(super) fn addresses(cluster: &Cluster) -> Vec<Claim> {
