@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::answer::{Answer, Answers, Desired, Stalled};
+use super::answer::{Answers, Stalled};
 use super::facts::Settings;
 use super::pod_security::{containers, items, template};
 use crate::api::ClusterSpec;
@@ -53,18 +53,9 @@ pub(super) fn limits_pods(settings: &Settings) -> bool {
 
 /// Says which pod is made of something that is not allowed.
 pub(super) fn refusal_of_pods(answers: &Answers, settings: &Settings) -> Option<Stalled> {
-    answers.iter().find_map(|(id, answer)| match answer {
-        Answer::Want(Desired::Object(object)) => refusal_of(id, object, settings),
-        Answer::Want(
-            Desired::Key { .. }
-            | Desired::Filled { .. }
-            | Desired::Grown { .. }
-            | Desired::Metadata { .. }
-            | Desired::AsItIs,
-        )
-        | Answer::Drop { .. }
-        | Answer::Keep { .. } => None,
-    })
+    answers
+        .iter()
+        .find_map(|(id, answer)| refusal_of(id, answer.object()?, settings))
 }
 
 fn refusal_of(id: &ObjectId, object: &Object, settings: &Settings) -> Option<Stalled> {

@@ -23,6 +23,39 @@ pub enum Answer {
     Keep { waiting_on: String },
 }
 
+impl Answer {
+    /// The object, when all of it is known.
+    pub(super) fn object(&self) -> Option<&Object> {
+        match self {
+            Self::Want(Desired::Object(object)) => Some(object),
+            Self::Want(
+                Desired::Key { .. }
+                | Desired::Filled { .. }
+                | Desired::Grown { .. }
+                | Desired::Metadata { .. }
+                | Desired::AsItIs,
+            )
+            | Self::Drop { .. }
+            | Self::Keep { .. } => None,
+        }
+    }
+
+    pub(super) fn object_mut(&mut self) -> Option<&mut Object> {
+        match self {
+            Self::Want(Desired::Object(object)) => Some(object),
+            Self::Want(
+                Desired::Key { .. }
+                | Desired::Filled { .. }
+                | Desired::Grown { .. }
+                | Desired::Metadata { .. }
+                | Desired::AsItIs,
+            )
+            | Self::Drop { .. }
+            | Self::Keep { .. } => None,
+        }
+    }
+}
+
 /// An object that should exist.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Desired {

@@ -1,8 +1,9 @@
 //! What a patch must leave as it is.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::api::labels;
+use crate::object::pointer::to_field_path;
 
 /// Fields that say what an object is, what it selects, and what the operator itself steers by, each with what to do
 /// instead.
@@ -60,7 +61,7 @@ pub(super) fn changed(before: &Value, after: &Value) -> Option<String> {
         (of.is_empty() || *of == kind) && before.pointer(pointer) != after.pointer(pointer)
     });
     if let Some((_, pointer, why)) = field {
-        return Some(format!("it changes `{}`; {why}", dotted(pointer)));
+        return Some(format!("it changes `{}`; {why}", to_field_path(pointer)));
     }
     if !after.is_object() {
         return Some("it replaces the whole object".to_owned());
@@ -78,18 +79,7 @@ pub(super) fn changed(before: &Value, after: &Value) -> Option<String> {
 
 /// Everything in the metadata but labels and annotations: names, owners, finalizers.
 fn identity(before: Option<&Value>, after: Option<&Value>) -> Option<String> {
-    let fields = |metadata: Option<&Value>| -> Map<String, Value> {
-        let fields = metadata.and_then(Value::as_object).into_iter().flatten();
-        fields
-            .filter(|(key, _)| !["labels", "annotations"].contains(&key.as_str()))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
-    };
-    let (before, after) = (fields(before), fields(after));
-    let key = before
-        .keys()
-        .chain(after.keys())
-        .find(|key| before.get(*key) != after.get(*key))?;
+    let key = differing(before, after, |key| !["labels", "annotations"].contains(&key))?;
     Some(format!(
         "it changes `metadata.{key}`; only labels and annotations may be changed there"
     ))
@@ -97,32 +87,31 @@ fn identity(before: Option<&Value>, after: Option<&Value>) -> Option<String> {
 
 /// Labels and annotations of ours: objects are found by them.
 fn marks(before: &Value, after: &Value, metadata: &str) -> Option<String> {
-    for field in ["labels", "annotations"] {
+    ["labels", "annotations"].into_iter().find_map(|field| {
         let pointer = format!("{metadata}/{field}");
-        let ours = |object: &Value| -> Map<String, Value> {
-            let entries = object
-                .pointer(&pointer)
-                .and_then(Value::as_object)
-                .into_iter()
-                .flatten();
-            entries
-                .filter(|(key, _)| is_ours(key))
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect()
-        };
-        let (before, after) = (ours(before), ours(after));
-        let changed = before
-            .keys()
-            .chain(after.keys())
-            .find(|key| before.get(*key) != after.get(*key));
-        if let Some(key) = changed {
-            return Some(format!(
-                "it changes `{}[{key}]`; the operator finds and compares objects by it",
-                dotted(&pointer)
-            ));
-        }
-    }
-    None
+        let key = differing(before.pointer(&pointer), after.pointer(&pointer), is_ours)?;
+        Some(format!(
+            "it changes `{}[{key}]`; the operator finds and compares objects by it",
+            to_field_path(&pointer)
+        ))
+    })
+}
+
+/// Returns the first field of a mapping that counts and is not the same in both.
+fn differing<'a>(
+    before: Option<&'a Value>,
+    after: Option<&'a Value>,
+    counts: impl Fn(&str) -> bool,
+) -> Option<&'a str> {
+    let fields = |of: Option<&'a Value>| of.and_then(Value::as_object).into_iter().flatten();
+    let is_same = |key: &str| {
+        let field = |of: Option<&'a Value>| of?.as_object()?.get(key);
+        field(before) == field(after)
+    };
+    fields(before)
+        .chain(fields(after))
+        .map(|(key, _)| key.as_str())
+        .find(|key| counts(key) && !is_same(key))
 }
 
 fn is_ours(key: &str) -> bool {
@@ -167,8 +156,4 @@ fn container<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     containers
         .iter()
         .find(|container| container.get("name").and_then(Value::as_str) == Some(name))
-}
-
-fn dotted(pointer: &str) -> String {
-    pointer.trim_start_matches('/').replace('/', ".")
 }

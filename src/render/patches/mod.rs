@@ -13,7 +13,7 @@ pub mod strategic;
 
 use serde_json::Value;
 
-use super::answer::{Answer, Answers, Desired, Stalled};
+use super::answer::{Answer, Answers, Stalled};
 use super::pod_security;
 use crate::api::cluster_parts::{ObjectPatch, PatchType};
 use crate::api::cluster_status::HeldStatus;
@@ -105,21 +105,10 @@ impl Patches {
     }
 }
 
-/// Returns the answers that are whole objects.
+/// Returns the answers that are whole objects, but no Secret.
 fn rendered<'a>((id, answer): (&'a ObjectId, &'a mut Answer)) -> Option<(&'a ObjectId, &'a mut Object)> {
-    match answer {
-        Answer::Want(Desired::Object(object)) if id.kind != kinds::SECRET => Some((id, object)),
-        Answer::Want(
-            Desired::Object(_)
-            | Desired::Key { .. }
-            | Desired::Filled { .. }
-            | Desired::Grown { .. }
-            | Desired::Metadata { .. }
-            | Desired::AsItIs,
-        )
-        | Answer::Drop { .. }
-        | Answer::Keep { .. } => None,
-    }
+    let object = answer.object_mut().filter(|_| id.kind != kinds::SECRET)?;
+    Some((id, object))
 }
 
 impl Patch {
