@@ -1,11 +1,9 @@
 //! The CronJob that defragments the members of etcd.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answers, Desired};
-use super::parts::{Pods, object};
+use super::parts::{KeyFiles, Pods, object, restricted};
 use super::resolved::{ResolvedCluster, StoragePlan};
 use crate::api::cluster_parts::DefragJob;
 use crate::api::{labels, names};
@@ -21,10 +19,11 @@ const RULE: &str = "dbQuotaUsage > 0.8 || dbSize - dbSizeInUse > 200*1024*1024";
 
 /// Any user but root; the files belong to its group.
 const USER: i64 = 1001;
+const KEY_MODE: i32 = 0o440;
 const PKI: &str = "/etc/etcd-pki";
 /// The job is a client of etcd like the API server, so it shows the API server's certificate, which cannot pass for a
 /// member.
-const FILES: [(KeyPurpose, &[(&str, &str)]); 2] = [
+const FILES: [KeyFiles; 2] = [
     (KeyPurpose::Etcd, &[("tls.crt", "ca.crt")]),
     (
         KeyPurpose::ApiserverEtcdClient,
@@ -119,28 +118,14 @@ fn pod(cluster: &ResolvedCluster, job: &DefragJob) -> Value {
                 "--cluster",
                 format!("--defrag-rule={}", job.rule.as_deref().unwrap_or(RULE)),
             ],
-            "securityContext": {
-                "allowPrivilegeEscalation": false,
-                "readOnlyRootFilesystem": true,
-                "capabilities": {"drop": ["ALL"]},
-            },
+            "securityContext": restricted(),
             "volumeMounts": [{"name": "keys", "mountPath": PKI, "readOnly": true}],
         }]),
     );
-    let sources: Vec<Value> = FILES
-        .iter()
-        .map(|(purpose, files)| {
-            let items: BTreeMap<&str, &str> = files.iter().copied().collect();
-            let items: Vec<Value> = items
-                .into_iter()
-                .map(|(key, path)| json!({"key": key, "path": path, "mode": 0o440}))
-                .collect();
-            json!({"secret": {"name": cluster.key_secret(*purpose), "items": items}})
-        })
-        .collect();
+    let sources = cluster.key_sources(&FILES, |_| KEY_MODE);
     pod.insert(
         "volumes".to_owned(),
-        json!([{"name": "keys", "projected": {"defaultMode": 0o440, "sources": sources}}]),
+        json!([{"name": "keys", "projected": {"defaultMode": KEY_MODE, "sources": sources}}]),
     );
     Value::Object(pod)
 }

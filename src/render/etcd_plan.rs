@@ -1,7 +1,5 @@
 //! How many members an etcd has, of which image, on which volumes.
 
-use serde_json::Value;
-
 use super::answer::Stalled;
 use super::etcd_members::{self, Awake, WantedMembers};
 use super::facts::{Facts, Settings};
@@ -13,7 +11,6 @@ use crate::api::cluster_parts::{EtcdSpec, VolumeSize};
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, EtcdPins, names};
 use crate::k0s;
-use crate::object::quantity;
 
 /// Decides about the etcd of a cluster, and adds to `held` what is not done.
 pub(super) fn decide(
@@ -147,12 +144,6 @@ fn release(image: &str) -> Option<(u32, u32, u32)> {
     let tag = tag.strip_prefix('v').unwrap_or(tag);
     let mut parts = tag.split(['.', '-']).map(|part| part.parse::<u32>().ok());
     Some((parts.next()??, parts.next()??, parts.next()??))
-}
-
-/// `1024Mi` is `1Gi`: the API server keeps what was written first.
-pub(super) fn is_same_quantity(one: &str, other: &str) -> bool {
-    let amount = |text: &str| quantity::billionths(&Value::String(text.to_owned()));
-    one == other || (amount(one).is_some() && amount(one) == amount(other))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answers, Desired};
 use super::gather::ETCD_CLAIM;
-use super::parts::{Pods, object, plain};
+use super::parts::{KeyFiles, Pods, claim_spec, object, restricted, set_resources};
 use super::resolved::{ResolvedCluster, StoragePlan};
 use crate::api::{labels, names};
 use crate::etcd::{CLIENT_PORT, METRICS_PORT, PEER_PORT};
@@ -18,7 +18,7 @@ const USER: i64 = 1001;
 const KEY_MODE: i32 = 0o440;
 
 /// What members get to see. No key of a CA: they sign nothing.
-const FILES: [(KeyPurpose, &[(&str, &str)]); 3] = [
+const FILES: [KeyFiles; 3] = [
     (KeyPurpose::Etcd, &[("tls.crt", "ca.crt")]),
     (
         KeyPurpose::EtcdServer,
@@ -59,6 +59,7 @@ fn stateful_set(cluster: &ResolvedCluster, name: &str) -> Object {
         let settings = Value::Object(cluster.etcd_settings.clone());
         annotations.insert(labels::CONFIG_DIGEST, digest(&settings));
     }
+    let claim = claim_spec(&cluster.etcd.volume_size, cluster.etcd.storage_class.as_deref());
     object(
         kinds::STATEFUL_SET,
         metadata,
@@ -75,26 +76,9 @@ fn stateful_set(cluster: &ResolvedCluster, name: &str) -> Object {
                 "metadata": cluster.template_metadata(Pods::Etcd, "etcd", annotations),
                 "spec": pod(cluster),
             },
-            "volumeClaimTemplates": [claim(cluster)],
+            "volumeClaimTemplates": [cluster.claim_template(Pods::Etcd, "etcd", ETCD_CLAIM, &claim)],
         }}),
     )
-}
-
-/// Nothing in here may ever change: claim templates are immutable. So the labels are those that never do.
-fn claim(cluster: &ResolvedCluster) -> Value {
-    let mut spec = json!({
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": cluster.etcd.volume_size}},
-    });
-    if let Some(class) = &cluster.etcd.storage_class {
-        spec["storageClassName"] = json!(class);
-    }
-    json!({
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": ETCD_CLAIM, "labels": cluster.labels(Pods::Etcd, "etcd")},
-        "spec": spec,
-    })
 }
 
 fn pod(cluster: &ResolvedCluster) -> Value {
@@ -140,11 +124,7 @@ fn container(cluster: &ResolvedCluster) -> Value {
         "startupProbe": probe("/livez", 5, 120),
         "livenessProbe": probe("/livez", 15, 8),
         "readinessProbe": probe("/readyz", 5, 3),
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": restricted(),
         "volumeMounts": [
             {"name": "config", "mountPath": "/etc/etcd", "readOnly": true},
             {"name": "keys", "mountPath": "/etc/etcd-pki", "readOnly": true},
@@ -156,24 +136,12 @@ fn container(cluster: &ResolvedCluster) -> Value {
         .storage
         .as_ref()
         .and_then(|storage| storage.etcd.as_ref());
-    let resources = plain(&etcd.and_then(|etcd| etcd.resources.as_ref()));
-    if !resources.is_null() && resources != json!({}) {
-        container["resources"] = resources;
-    }
+    set_resources(&mut container, etcd.and_then(|etcd| etcd.resources.as_ref()));
     container
 }
 
 fn volumes(cluster: &ResolvedCluster) -> Value {
-    let sources: Vec<Value> = FILES
-        .iter()
-        .map(|(purpose, files)| {
-            let items: Vec<Value> = files
-                .iter()
-                .map(|(key, path)| json!({"key": key, "path": path, "mode": KEY_MODE}))
-                .collect();
-            json!({"secret": {"name": cluster.key_secret(*purpose), "items": items}})
-        })
-        .collect();
+    let sources = cluster.key_sources(&FILES, |_| KEY_MODE);
     json!([
         // The whole object: a list of files would be a list of members.
         {"name": "config", "configMap": {"name": names::config(&cluster.name), "defaultMode": 0o644}},

@@ -1,6 +1,5 @@
 //! Volumes that are to be larger: one claim after the other, then the template they were made from.
 
-use super::etcd_plan::is_same_quantity;
 use super::facts::{ClaimFacts, Facts, VolumeFacts};
 use super::resolved::Growth;
 use crate::api::cluster_status::HeldStatus;
@@ -188,6 +187,11 @@ enum Next {
 
 fn amount(text: &str) -> Option<i128> {
     quantity::billionths(&Value::String(text.to_owned()))
+}
+
+/// `1024Mi` is `1Gi`: the API server keeps what was written first.
+fn is_same_quantity(one: &str, other: &str) -> bool {
+    one == other || (amount(one).is_some() && amount(one) == amount(other))
 }
 
 fn is_less(one: &str, other: &str) -> bool {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::front::Front;
+use super::parts::restricted;
 use super::resolved::ResolvedCluster;
 use crate::k0s;
 
@@ -80,11 +81,7 @@ fn daemon_set(cluster: &ResolvedCluster, front: &Front) -> Value {
                         ],
                         "livenessProbe": probe("/healthz"),
                         "readinessProbe": probe("/readyz"),
-                        "securityContext": {
-                            "allowPrivilegeEscalation": false,
-                            "readOnlyRootFilesystem": true,
-                            "capabilities": {"drop": ["ALL"]},
-                        },
+                        "securityContext": restricted(),
                         "volumeMounts": [{"name": "token", "mountPath": "/var/run/secrets/tokens"}],
                     }],
                     "volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {
@@ -97,9 +94,7 @@ fn daemon_set(cluster: &ResolvedCluster, front: &Front) -> Value {
 }
 
 fn setting<'a>(cluster: &'a ResolvedCluster, pointer: &str) -> Option<&'a str> {
-    let mut steps = pointer.trim_start_matches('/').split('/');
-    let first = cluster.spec.k0s_config.as_ref()?.get(steps.next()?)?;
-    let found = steps.try_fold(first, |at, step| at.get(step))?;
+    let found = k0s::at(cluster.spec.k0s_config.as_ref()?, pointer)?;
     found.as_str().filter(|text| !text.is_empty())
 }
 

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::resolved::ResolvedCluster;
 use crate::api::labels;
 use crate::object::{Kind, Object, ObjectId};
+use crate::pki::KeyPurpose;
+
+/// Files that pods have of the Secret of a key: for each key of it a path.
+pub(super) type KeyFiles = (KeyPurpose, &'static [(&'static str, &'static str)]);
 
 /// Which of the two sets of pods an object belongs to: the `component` of selectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +161,39 @@ impl ResolvedCluster {
         metadata
     }
 
+    /// Sources of a projected volume with files of keys and certificates. `mode` is asked for each key of a Secret.
+    pub(super) fn key_sources<'a>(
+        &self,
+        files: impl IntoIterator<Item = &'a KeyFiles>,
+        mode: impl Fn(&str) -> i32,
+    ) -> Vec<Value> {
+        let source = |(purpose, files): &KeyFiles| {
+            let items: Vec<Value> = files
+                .iter()
+                .map(|(key, path)| json!({"key": key, "path": path, "mode": mode(key)}))
+                .collect();
+            json!({"secret": {"name": self.key_secret(*purpose), "items": items}})
+        };
+        files.into_iter().map(source).collect()
+    }
+
+    /// A template of claims. Templates are immutable, so no uid is among the labels: it changes when a backup is
+    /// restored.
+    pub(super) fn claim_template(
+        &self,
+        pods: Pods,
+        component: &'static str,
+        name: &str,
+        spec: &Value,
+    ) -> Value {
+        json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "labels": self.labels(pods, component)},
+            "spec": spec,
+        })
+    }
+
     pub(super) fn pull_policy(&self) -> &'static str {
         self.spec
             .image_pull_policy
@@ -170,6 +208,35 @@ pub(super) fn object(kind: Kind, metadata: Value, rest: Value) -> Object {
         object.extend(rest);
     }
     Object(object)
+}
+
+/// The security context of a container that needs nothing.
+pub(super) fn restricted() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": {"drop": ["ALL"]},
+    })
+}
+
+/// Sets what a container asks for, if anything is written.
+pub(super) fn set_resources(container: &mut Value, resources: Option<&ResourceRequirements>) {
+    let resources = plain(&resources);
+    if !is_empty(&resources) {
+        container["resources"] = resources;
+    }
+}
+
+/// Spec of the claims of one pod, of that size and class; without one, of the default class.
+pub(super) fn claim_spec(size: &str, class: Option<&str>) -> Value {
+    let mut spec = json!({
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": size}},
+    });
+    if let Some(class) = class {
+        spec["storageClassName"] = json!(class);
+    }
+    spec
 }
 
 /// Adds entries to a map of the metadata; those that are there stay.

@@ -6,7 +6,7 @@ use super::answer::Stalled;
 use super::facts::Facts;
 use super::growth::Claims;
 use super::nats;
-use super::parts::{Pods, add_below, plain};
+use super::parts::{Pods, add_below, claim_spec, plain};
 use super::resolve::invalid;
 use super::resolved::{DataVolume, Growth, ResolvedCluster};
 use super::storage_plan::wanted_type;
@@ -132,14 +132,7 @@ pub(super) fn nats_claim(
     };
     let size = written.size.map(|size| size.0);
     let decided = claims.decide(size, written.storage_class, held, growth);
-    let mut spec = json!({
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": decided.size}},
-    });
-    if let Some(class) = decided.storage_class {
-        spec["storageClassName"] = json!(class);
-    }
-    Some(spec)
+    Some(claim_spec(&decided.size, decided.storage_class.as_deref()))
 }
 
 impl DataVolume {
@@ -165,15 +158,8 @@ impl DataVolume {
 
 /// Returns the claim templates of the control plane, in the order of their names' importance: data of NATS first.
 pub(super) fn claim_templates(cluster: &ResolvedCluster) -> Vec<Value> {
-    // No uid among the labels: it changes when a backup is restored, and templates never do.
-    let template = |name: &str, spec: &Value| {
-        json!({
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": name, "labels": cluster.labels(Pods::ControlPlane, "control-plane")},
-            "spec": spec,
-        })
-    };
+    let template =
+        |name: &str, spec: &Value| cluster.claim_template(Pods::ControlPlane, "control-plane", name, spec);
     let nats = cluster
         .nats_claim
         .as_ref()
