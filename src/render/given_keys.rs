@@ -4,16 +4,16 @@
 //! that are made are signed with it. The pins, which stand on the Secret of the cluster CA otherwise, then stand on an
 //! empty Secret of their own that lives as a key does.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::{Answer, Answers, Desired, Stalled};
 use super::facts::Facts;
-use super::key_secrets::{SECRET_TYPE, pins};
+use super::key_secrets::{SECRET_TYPE, pins, right};
 use super::parts::{Pods, object};
 use super::resolved::ResolvedCluster;
 use crate::api::{ClusterSpec, labels, names};
 use crate::object::kinds;
-use crate::pki::{self, Given, GivenKey, KeyFacts, KeyPurpose, Ownership};
+use crate::pki::{self, Given, GivenKey, KeyFacts, KeyPurpose};
 
 use std::collections::BTreeMap;
 
@@ -175,7 +175,7 @@ pub(super) fn answer_pins(cluster: &ResolvedCluster, answers: &mut Answers) {
             Answer::Want(Desired::Object(secret))
         }
         Some(found) => match pki::ownership(&name, found, &cluster.known_uids) {
-            Ok(ownership) => Answer::Want(changed(cluster, ownership)),
+            Ok(ownership) => Answer::Want(right(cluster, KeyPurpose::Ca, ownership)),
             Err((_, message)) => Answer::Keep {
                 waiting_on: format!("a person: {message}"),
             },
@@ -184,24 +184,10 @@ pub(super) fn answer_pins(cluster: &ResolvedCluster, answers: &mut Answers) {
     answers.insert(cluster.id(kinds::SECRET, name), answer);
 }
 
-fn changed(cluster: &ResolvedCluster, ownership: Ownership) -> Desired {
-    let mut patch = json!({});
-    if ownership == Ownership::Predecessor {
-        patch["labels"] = json!({labels::CLUSTER_UID: cluster.uid, labels::RETAINED: Value::Null});
-    }
-    if cluster.stored_pins.as_ref() != Some(&cluster.pins) {
-        patch["annotations"] = json!({labels::PINS: pins(cluster)});
-    }
-    if patch == json!({}) {
-        Desired::AsItIs
-    } else {
-        Desired::Metadata { patch }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
+    use serde_json::Value;
 
     use super::*;
     use crate::object::ObjectId;

@@ -106,8 +106,9 @@ fn component(purpose: KeyPurpose) -> &'static str {
     }
 }
 
-/// A key that stays: pins that have changed, and a new owner where the old one is gone, are metadata.
-fn right(cluster: &ResolvedCluster, purpose: KeyPurpose, ownership: Ownership) -> Desired {
+/// A key that stays: pins that have changed, and a new owner where the old one is gone, are metadata. The Secret that
+/// holds the pins beside a CA of the user is as the CA's own.
+pub(super) fn right(cluster: &ResolvedCluster, purpose: KeyPurpose, ownership: Ownership) -> Desired {
     let mut patch = json!({});
     if ownership == Ownership::Predecessor {
         patch["labels"] = json!({labels::CLUSTER_UID: cluster.uid, labels::RETAINED: Value::Null});
