@@ -1,13 +1,11 @@
 //! The pods that run k0s.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::additions;
 use super::answer::{Answer, Answers, Desired};
-use super::config_map::{ENDPOINT_KEY, K0S_KEY, TELEMETRY_KEY, k0s_digest};
-use super::parts::{Pods, object, plain};
+use super::config_map::{ENDPOINT_KEY, K0S_KEY, TELEMETRY_KEY};
+use super::parts::{KeyFiles, Pods, object, set_resources};
 use super::resolved::{ResolvedCluster, StoragePlan};
 use super::{config_secret, front_manifests, monitoring, nats, persistence, revisions};
 use crate::api::cluster_status::Endpoint;
@@ -24,7 +22,7 @@ const KEYS: &str = "/keys";
 const PKI: &str = "/var/lib/k0s/pki";
 
 /// Where the keys of each Secret go. The CA of etcd is here without its key: nothing in these pods signs with it.
-const FILES: [(KeyPurpose, &[(&str, &str)]); 5] = [
+const FILES: [KeyFiles; 5] = [
     (KeyPurpose::Ca, &[("tls.crt", "ca.crt"), ("tls.key", "ca.key")]),
     (
         KeyPurpose::Proxy,
@@ -45,7 +43,7 @@ const FILES: [(KeyPurpose, &[(&str, &str)]); 5] = [
 ];
 
 /// Answers for the StatefulSet of the control plane.
-pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
+pub(super) fn answer(cluster: &ResolvedCluster, config_digest: Option<&str>, answers: &mut Answers) {
     let name = names::control_plane(&cluster.name);
     let needed: Vec<KeyPurpose> = files(cluster).map(|(purpose, _)| *purpose).collect();
     let answer = match (
@@ -66,16 +64,18 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
         },
         (Ok(_), Some(waiting_on), _) | (Ok(_), None, Err(waiting_on)) => Answer::Keep { waiting_on },
         (Ok(endpoint), None, Ok(source)) => {
-            Answer::Want(Desired::Object(stateful_set(cluster, &name, endpoint, source)))
+            let digests = [
+                (labels::CONFIG_DIGEST, config_digest.map(str::to_owned)),
+                (labels::SOURCE_DIGEST, source),
+            ];
+            Answer::Want(Desired::Object(stateful_set(cluster, &name, endpoint, digests)))
         }
     };
     answers.insert(cluster.id(kinds::STATEFUL_SET, name), answer);
 }
 
 /// The keys that these pods have with their storage.
-fn files(
-    cluster: &ResolvedCluster,
-) -> impl Iterator<Item = &'static (KeyPurpose, &'static [(&'static str, &'static str)])> {
+fn files(cluster: &ResolvedCluster) -> impl Iterator<Item = &'static KeyFiles> {
     let storage = cluster.storage.storage_type();
     FILES
         .iter()
@@ -86,17 +86,18 @@ fn stateful_set(
     cluster: &ResolvedCluster,
     name: &str,
     endpoint: &Endpoint,
-    source_digest: Option<String>,
+    digests: [(&'static str, Option<String>); 2],
 ) -> Object {
     let mut metadata = cluster.owned_metadata(name, Pods::ControlPlane, "control-plane");
     metadata["annotations"] = json!({labels::RENDERER_REVISION: cluster.revision.to_string()});
-    let mut annotations = BTreeMap::from([(labels::CONFIG_DIGEST, k0s_digest(cluster, endpoint))]);
-    annotations.extend(monitoring::annotations(&cluster.spec));
+    let mut annotations = monitoring::annotations(&cluster.spec);
+    annotations.extend(
+        digests
+            .into_iter()
+            .filter_map(|(name, digest)| Some((name, digest?))),
+    );
     if cluster.revision >= revisions::FIRST_FOR_TESTS {
         annotations.insert(labels::RENDERER_REVISION, cluster.revision.to_string());
-    }
-    if let Some(digest) = source_digest {
-        annotations.insert(labels::SOURCE_DIGEST, digest);
     }
     let mut set = object(
         kinds::STATEFUL_SET,
@@ -236,10 +237,7 @@ fn controller(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Value {
         &mut container["volumeMounts"],
         additions::volume_mounts(&cluster.spec),
     );
-    let resources = plain(&cluster.spec.resources);
-    if !resources.is_null() && resources != json!({}) {
-        container["resources"] = resources;
-    }
+    set_resources(&mut container, cluster.spec.resources.as_ref());
     container
 }
 
@@ -256,22 +254,14 @@ fn volumes(cluster: &ResolvedCluster) -> Value {
             }
         }
     };
-    let sources: Vec<Value> = files(cluster)
-        .map(|(purpose, files)| {
-            let items: Vec<Value> = files
-                .iter()
-                .map(|(key, path)| {
-                    let mode = if *key == "tls.key" {
-                        KEY_MODE
-                    } else {
-                        CERTIFICATE_MODE
-                    };
-                    json!({"key": key, "path": path, "mode": mode})
-                })
-                .collect();
-            json!({"secret": {"name": cluster.key_secret(*purpose), "items": items}})
-        })
-        .collect();
+    let mode = |key: &str| {
+        if key == "tls.key" {
+            KEY_MODE
+        } else {
+            CERTIFICATE_MODE
+        }
+    };
+    let sources = cluster.key_sources(files(cluster), mode);
     let mut volumes = json!([file("config", K0S_KEY, "k0s.yaml")]);
     // k0s unpacks its binaries here and runs them.
     extend(&mut volumes, cluster.data_volume.volume());

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::SignedDuration;
 
 use super::facts::{Facts, Settings, StatefulSetFacts};
-use super::gather::is_claim_of_etcd;
+use super::gather::{claims_of_etcd, is_numbered};
 use super::resolved::Membership;
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{EtcdPins, names};
@@ -48,11 +48,9 @@ pub(super) fn decide(
     let members = wanted.settle(facts.pins.etcd_members);
     let pods = facts.stateful_sets.get(&names::etcd(&facts.name));
     let stored = facts.pins.etcd.clone();
+    let prefix = claims_of_etcd(&facts.name);
     let has_begun = stored.as_ref().is_some_and(EtcdPins::has_changed)
-        || facts
-            .volumes
-            .keys()
-            .any(|claim| is_claim_of_etcd(&facts.name, claim))
+        || facts.volumes.keys().any(|claim| is_numbered(claim, &prefix))
         || pods.is_some_and(|pods| pods.spec_replicas > 0);
     let record = match (stored, facts.pins.etcd_members) {
         _ if !has_begun => EtcdPins::as_it_began(members),

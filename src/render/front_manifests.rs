@@ -9,14 +9,14 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answers, Desired};
+use super::config_map::yaml;
 use super::front::{Agents, Front};
 use super::konnectivity_agents;
-use super::parts::{Pods, object};
+use super::parts::{Pods, object, restricted};
 use super::resolved::ResolvedCluster;
-use crate::api::cluster_status::Endpoint;
 use crate::api::{labels, names};
 use crate::k0s::Network;
-use crate::object::kinds;
+use crate::object::{digest, kinds};
 use crate::pki::{DELIVERY, KeyPurpose, SubjectAltName};
 
 const IMAGE: &str = "docker.io/library/haproxy:3.0";
@@ -30,6 +30,13 @@ const CERTIFICATES: &str = "/etc/haproxy/certs";
 /// Reserved for documentation: it leads nowhere, which is why it may stand where an address has to be.
 const NOWHERE: &str = "192.0.2.1";
 
+/// Of the manifests, in the order in which k0s is to apply them.
+const FILES: [&str; 4] = [
+    "0_kubernetes-endpoints.yaml",
+    "1_haproxy-configmap.yaml",
+    "2_haproxy-daemonset.yaml",
+    "3_kubernetes-service.yaml",
+];
 const AGENTS_KEY: &str = "konnectivity-agent.yaml";
 const MANIFESTS: &str = "/var/lib/k0s/manifests";
 
@@ -52,10 +59,14 @@ pub(super) fn names_of_the_proxy(cluster_network: &Network) -> Vec<SubjectAltNam
 }
 
 /// Answers for the ConfigMap. It goes once no pod mounts it any more.
-pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
+pub(super) fn answer(cluster: &ResolvedCluster, config_digest: Option<&str>, answers: &mut Answers) {
     let name = names::front_manifests(&cluster.name);
     let answer = match (&cluster.front, cluster.haproxy_fingerprint(), &cluster.endpoint) {
-        (None, ..) => after_the_roll(cluster, "neither `spec.ingress` nor `spec.gateway` is written"),
+        (None, ..) => after_the_roll(
+            cluster,
+            config_digest,
+            "neither `spec.ingress` nor `spec.gateway` is written",
+        ),
         (Some(_), Err(waiting_on), _) => Answer::Keep { waiting_on },
         (Some(_), Ok(_), Err(waiting_on)) => Answer::Keep {
             waiting_on: waiting_on.clone(),
@@ -70,7 +81,9 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
 }
 
 /// Drops something that pods of an older template still mount, when the live set shows that there are none.
-pub(super) fn after_the_roll(cluster: &ResolvedCluster, why: &str) -> Answer {
+///
+/// *Shape*: `config_digest` is that of the pods as they are to be, once their address is known.
+pub(super) fn after_the_roll(cluster: &ResolvedCluster, config_digest: Option<&str>, why: &str) -> Answer {
     let settled = cluster
         .stateful_sets
         .get(&names::control_plane(&cluster.name))
@@ -79,13 +92,8 @@ pub(super) fn after_the_roll(cluster: &ResolvedCluster, why: &str) -> Answer {
                 && pods.updated_replicas == pods.spec_replicas
                 && pods.replicas == pods.spec_replicas
         });
-    let live = settled.and_then(|pods| pods.config_digest.as_ref());
-    let wanted = |endpoint: &Endpoint| super::config_map::k0s_digest(cluster, endpoint);
-    let is_past = match (&cluster.endpoint, live) {
-        (Ok(endpoint), Some(live)) => wanted(endpoint) == *live,
-        _ => false,
-    };
-    if is_past {
+    let live = settled.and_then(|pods| pods.config_digest.as_deref());
+    if live.is_some() && live == config_digest {
         Answer::Drop { why: why.to_owned() }
     } else {
         Answer::Keep {
@@ -97,29 +105,29 @@ pub(super) fn after_the_roll(cluster: &ResolvedCluster, why: &str) -> Answer {
 impl ResolvedCluster {
     /// Fingerprint of the certificate of the proxies: another one replaces them.
     pub(super) fn haproxy_fingerprint(&self) -> Result<&str, String> {
-        let secret = names::key(&self.name, KeyPurpose::IngressHaproxy.suffix());
         self.haproxy_fingerprint
             .as_deref()
-            .ok_or_else(|| format!("Secret `{secret}`"))
+            .ok_or_else(|| format!("Secret `{}`", self.key_secret(KeyPurpose::IngressHaproxy)))
     }
 }
 
 /// The manifests by file; also what a control plane starts with, so that another one rolls it.
 pub(super) fn data(cluster: &ResolvedCluster, front: &Front, fingerprint: &str) -> Map<String, Value> {
     let network = &cluster.network;
-    let mut data = Map::new();
-    let mut put = |file: &str, document: &Value| {
-        data.insert(file.to_owned(), Value::String(super::config_map::yaml(document)));
-    };
-    put("0_kubernetes-endpoints.yaml", &placeholder());
-    put("1_haproxy-configmap.yaml", &configuration(front, network));
-    put("2_haproxy-daemonset.yaml", &daemon_set(cluster, fingerprint));
-    put("3_kubernetes-service.yaml", &service(network));
+    let configuration = configuration(front, network);
+    let daemon_set = daemon_set(cluster, &digest(&configuration), fingerprint);
+    let documents = [placeholder(), configuration, daemon_set, service(network)];
+    let text = |document: &Value| Value::String(yaml(document));
+    let mut data: Map<String, Value> = FILES
+        .map(str::to_owned)
+        .into_iter()
+        .zip(documents.iter().map(text))
+        .collect();
     match front.agents {
         Agents::SentByK0s => {}
         Agents::OurManifests => {
             let documents = konnectivity_agents::documents(cluster, front);
-            let texts: Vec<String> = documents.iter().map(super::config_map::yaml).collect();
+            let texts: Vec<String> = documents.iter().map(yaml).collect();
             data.insert(AGENTS_KEY.to_owned(), Value::String(texts.join("---\n")));
         }
     }
@@ -132,16 +140,10 @@ pub(super) fn volumes(cluster: &ResolvedCluster) -> Vec<(Value, Value)> {
         return Vec::new();
     };
     let config = names::front_manifests(&cluster.name);
-    let secret = names::key(&cluster.name, KeyPurpose::IngressHaproxy.suffix());
+    let secret = cluster.key_secret(KeyPurpose::IngressHaproxy);
     let item = |key: &str| json!({"key": key, "path": key});
-    let files = [
-        "0_kubernetes-endpoints.yaml",
-        "1_haproxy-configmap.yaml",
-        "2_haproxy-daemonset.yaml",
-        "3_kubernetes-service.yaml",
-    ];
     let ingress = json!({"name": "ingress", "projected": {"defaultMode": 0o440, "sources": [
-        {"configMap": {"name": config, "items": files.map(item)}},
+        {"configMap": {"name": config, "items": FILES.map(item)}},
         // Of the certificate only what k0s is to apply.
         {"secret": {"name": secret, "items": [item(DELIVERY)]}},
     ]}});
@@ -197,7 +199,7 @@ fn configuration(front: &Front, network: &Network) -> Value {
     })
 }
 
-fn daemon_set(cluster: &ResolvedCluster, fingerprint: &str) -> Value {
+fn daemon_set(cluster: &ResolvedCluster, config_digest: &str, fingerprint: &str) -> Value {
     let app = json!({"app": NAME});
     let tolerations = [
         "node.kubernetes.io/not-ready",
@@ -205,10 +207,6 @@ fn daemon_set(cluster: &ResolvedCluster, fingerprint: &str) -> Value {
         "node.cloudprovider.kubernetes.io/uninitialized",
     ]
     .map(|key| json!({"key": key, "operator": "Exists", "effect": "NoSchedule"}));
-    let digest = cluster
-        .front
-        .as_ref()
-        .map(|front| crate::object::digest(&configuration(front, &cluster.network)));
     json!({
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
@@ -219,7 +217,7 @@ fn daemon_set(cluster: &ResolvedCluster, fingerprint: &str) -> Value {
                 // HAProxy reads both once.
                 "metadata": {
                     "labels": app,
-                    "annotations": {labels::CONFIG_DIGEST: digest, labels::FINGERPRINT: fingerprint},
+                    "annotations": {labels::CONFIG_DIGEST: config_digest, labels::FINGERPRINT: fingerprint},
                 },
                 "spec": {
                     "automountServiceAccountToken": false,
@@ -237,11 +235,7 @@ fn daemon_set(cluster: &ResolvedCluster, fingerprint: &str) -> Value {
                         "image": konnectivity_agents::in_workload(cluster, IMAGE, cluster.spec.image_repository.as_deref()),
                         "args": ["haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"],
                         "ports": [{"name": "https", "containerPort": PORT, "protocol": "TCP"}],
-                        "securityContext": {
-                            "allowPrivilegeEscalation": false,
-                            "readOnlyRootFilesystem": true,
-                            "capabilities": {"drop": ["ALL"]},
-                        },
+                        "securityContext": restricted(),
                         "volumeMounts": [
                             {"name": "config", "mountPath": "/usr/local/etc/haproxy", "readOnly": true},
                             {"name": "certificates", "mountPath": CERTIFICATES, "readOnly": true},

@@ -1,5 +1,7 @@
 //! Facts from the cluster object, what was observed of its children, and the addresses of Nodes.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::Value;
@@ -65,7 +67,8 @@ impl Facts {
             .creation_timestamp
             .as_ref()
             .map(|time| time.0.to_string());
-        let pins = look.pins(stored_pins.clone(), &status);
+        let (services, volumes) = (look.services(), look.volumes());
+        let pins = Look::pins(stored_pins.clone(), look.live_pins(&services, &volumes), &status);
         Self {
             name: look.name.clone(),
             namespace: look.namespace.clone(),
@@ -75,7 +78,7 @@ impl Facts {
             now,
             pins,
             stored_pins,
-            services: look.services(),
+            services,
             keys: look.keys(),
             given: Default::default(),
             pins_secret: look.pins_secret().map(key_facts),
@@ -87,10 +90,10 @@ impl Facts {
                 .into_iter()
                 .find(|&kind| children.is_complete_for(kind, &look.namespace)),
             node_addresses: node_addresses.to_vec(),
-            volumes: look.volumes(),
+            volumes,
             config: look.config(),
             data_source: None,
-            storage_classes: std::collections::BTreeMap::new(),
+            storage_classes: BTreeMap::new(),
             running_version: status.version.clone(),
             ca_fingerprint: status.ca_fingerprint.clone(),
             left_to_adopt: look.left_to_adopt(),
@@ -175,7 +178,7 @@ impl<'a> Look<'a> {
         serde_json::from_str(text).ok()
     }
 
-    fn keys(&self) -> std::collections::BTreeMap<KeyPurpose, KeyFacts> {
+    fn keys(&self) -> BTreeMap<KeyPurpose, KeyFacts> {
         KeyPurpose::ALL
             .into_iter()
             .filter_map(|purpose| Some((purpose, key_facts(self.key_secret(purpose)?))))
@@ -195,19 +198,15 @@ impl<'a> Look<'a> {
     /// What is mounted tells: a ConfigMap goes with etcd, a Secret with the others, of which NATS has volumes.
     fn live_storage(&self) -> Option<StorageType> {
         let pods = self.ours(kinds::STATEFUL_SET, &names::control_plane(&self.name))?;
-        let list = |pointer: &str| {
-            pods.0
-                .pointer(pointer)
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default()
-        };
-        let is_filled = list("/spec/template/spec/volumes")
+        let volumes = pods.0.pointer("/spec/template/spec/volumes");
+        let volumes = volumes
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let is_filled = volumes
             .iter()
             .any(|volume| volume["name"] == "config" && volume.get("secret").is_some());
-        let has_nats = list("/spec/template/spec/volumes")
-            .iter()
-            .any(|volume| volume["name"] == "nats-config");
+        let has_nats = volumes.iter().any(|volume| volume["name"] == "nats-config");
         is_filled.then_some(if has_nats {
             StorageType::Nats
         } else {
@@ -215,7 +214,7 @@ impl<'a> Look<'a> {
         })
     }
 
-    fn services(&self) -> std::collections::BTreeMap<String, ServiceFacts> {
+    fn services(&self) -> BTreeMap<String, ServiceFacts> {
         SERVICE_TYPES
             .into_iter()
             .filter_map(|service_type| {
@@ -226,14 +225,22 @@ impl<'a> Look<'a> {
             .collect()
     }
 
-    fn volumes(&self) -> std::collections::BTreeMap<String, VolumeFacts> {
+    fn volumes(&self) -> BTreeMap<String, VolumeFacts> {
+        let of_etcd = claims_of_etcd(&self.name);
+        let of_control_plane = format!("-{}-", names::control_plane(&self.name));
+        // First parts of these are the user's to choose, so the labels tell as well.
+        let is_of_control_plane = |name: &str, claim: &Object| {
+            claim.label(labels::APP_MANAGED_BY) == Some(labels::APP_MANAGED_BY_VALUE)
+                && claim.label(labels::APP_INSTANCE) == Some(&self.name)
+                && name
+                    .rsplit_once(&of_control_plane)
+                    .is_some_and(|(_, ordinal)| is_ordinal(ordinal))
+        };
         self.children
             .objects
             .iter()
             .filter(|(id, _)| id.kind == kinds::PERSISTENT_VOLUME_CLAIM && id.namespace == self.namespace)
-            .filter(|(id, claim)| {
-                is_claim_of_etcd(&self.name, &id.name) || is_claim_of_control_plane(&self.name, id, claim)
-            })
+            .filter(|(id, claim)| is_numbered(&id.name, &of_etcd) || is_of_control_plane(&id.name, claim))
             .map(|(id, claim)| {
                 let facts = VolumeFacts {
                     cluster_uid: claim.label(labels::CLUSTER_UID).map(str::to_owned),
@@ -250,9 +257,8 @@ impl<'a> Look<'a> {
     }
 
     /// Pins field by field: as stored, else as the children show, else as the status mirrors them.
-    fn pins(&self, stored: Option<Pins>, status: &ClusterStatus) -> Pins {
+    fn pins(stored: Option<Pins>, live: Pins, status: &ClusterStatus) -> Pins {
         let stored = stored.unwrap_or_default();
-        let live = self.live_pins();
         let status_pins = status.pins.clone().unwrap_or_default();
         // The host of an Ingress or a Gateway is not the address of a Service.
         let is_own = |endpoint: &&Endpoint| endpoint.konnectivity_host.is_none();
@@ -305,13 +311,15 @@ impl<'a> Look<'a> {
     }
 
     /// What the children alone say. Key algorithm, names, creation time and uid are in none of them.
-    fn live_pins(&self) -> Pins {
+    fn live_pins(
+        &self,
+        services: &BTreeMap<String, ServiceFacts>,
+        volumes: &BTreeMap<String, VolumeFacts>,
+    ) -> Pins {
         let control_plane = self.ours(kinds::STATEFUL_SET, &names::control_plane(&self.name));
         let etcd = self.ours(kinds::STATEFUL_SET, &names::etcd(&self.name));
-        let of_etcd = self
-            .volumes()
-            .into_keys()
-            .filter(|name| is_claim_of_etcd(&self.name, name));
+        let prefix = claims_of_etcd(&self.name);
+        let of_etcd = volumes.keys().filter(|name| is_numbered(name, &prefix));
         let volumes = i32::try_from(of_etcd.count())
             .ok()
             .filter(|&count| etcd.is_some() && count > 0);
@@ -320,7 +328,6 @@ impl<'a> Look<'a> {
             // Hibernated: the claims tell.
             .filter(|&members| members > 0)
             .or(volumes);
-        let services = self.services();
         let service = match services.values().collect::<Vec<_>>()[..] {
             [only] => Some(only),
             // Several: a change of type is under way, and the children do not tell which one counts.
@@ -424,28 +431,22 @@ fn port(ports: &Value, name: &str, field: &str) -> Option<i32> {
         .filter(|&port| port > 0)
 }
 
-/// The claims are made by the StatefulSet controller, and called after the pods.
-pub(super) fn is_claim_of_etcd(cluster: &str, name: &str) -> bool {
-    let prefix = format!("{ETCD_CLAIM}-{}-", names::etcd(cluster));
-    name.strip_prefix(&prefix).is_some_and(is_ordinal)
+/// What the names of an etcd's claims begin with: they are made by the StatefulSet controller, and called after the
+/// pods.
+pub(super) fn claims_of_etcd(cluster: &str) -> String {
+    format!("{ETCD_CLAIM}-{}-", names::etcd(cluster))
 }
 
-/// First parts of these are the user's to choose, so the labels tell as well.
-fn is_claim_of_control_plane(cluster: &str, id: &ObjectId, claim: &Object) -> bool {
-    let pods = format!("-{}-", names::control_plane(cluster));
-    claim.label(labels::APP_MANAGED_BY) == Some(labels::APP_MANAGED_BY_VALUE)
-        && claim.label(labels::APP_INSTANCE) == Some(cluster)
-        && id
-            .name
-            .rsplit_once(&pods)
-            .is_some_and(|(_, ordinal)| is_ordinal(ordinal))
+/// Says whether a name is a prefix and the number of a pod.
+pub(super) fn is_numbered(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(is_ordinal)
 }
 
 fn is_ordinal(text: &str) -> bool {
     text.parse::<u16>().is_ok()
 }
 
-fn claims(pods: &Object) -> std::collections::BTreeMap<String, ClaimFacts> {
+fn claims(pods: &Object) -> BTreeMap<String, ClaimFacts> {
     let templates = pods
         .0
         .pointer("/spec/volumeClaimTemplates")

@@ -15,7 +15,6 @@ use super::resolve::invalid;
 use super::{front_manifests, monitoring, storage_plan};
 use crate::api::cluster_parts::KeyAlgorithm;
 use crate::api::cluster_status::HeldStatus;
-use crate::api::duration::GoDuration;
 use crate::api::{ClusterSpec, labels, names};
 use crate::k0s::Network;
 use crate::pki::{self, EtcdCertificates, Issue, Issuer, KeyDecision, KeyPurpose, KeyRefusal, Wanted};
@@ -117,40 +116,30 @@ impl Keys<'_> {
     }
 
     fn lifetime(&self, purpose: KeyPurpose) -> Result<Duration, Stalled> {
-        match purpose {
-            KeyPurpose::Kubeconfig => {
-                let written = self
-                    .spec
-                    .kubeconfig
-                    .as_ref()
-                    .and_then(|kubeconfig| kubeconfig.lifetime.as_ref());
-                read_lifetime(written, "spec.kubeconfig.lifetime")
-            }
-            KeyPurpose::ApiserverEtcdClient
-            | KeyPurpose::EtcdServer
-            | KeyPurpose::EtcdPeer
-            | KeyPurpose::IngressHaproxy
-            | KeyPurpose::Monitoring
-            | KeyPurpose::Ca
-            | KeyPurpose::Proxy
-            | KeyPurpose::Sa
-            | KeyPurpose::Etcd
-            | KeyPurpose::NatsToken => {
-                let written = self.spec.pki.as_ref().and_then(|pki| pki.leaf_lifetime.as_ref());
-                read_lifetime(written, "spec.pki.leafLifetime")
-            }
+        let (written, field) = if purpose == KeyPurpose::Kubeconfig {
+            let kubeconfig = self.spec.kubeconfig.as_ref();
+            let written = kubeconfig.and_then(|kubeconfig| kubeconfig.lifetime.as_ref());
+            (written, "spec.kubeconfig.lifetime")
+        } else {
+            let pki = self.spec.pki.as_ref();
+            (
+                pki.and_then(|pki| pki.leaf_lifetime.as_ref()),
+                "spec.pki.leafLifetime",
+            )
+        };
+        match written {
+            Some(text) => text
+                .to_duration()
+                .ok_or_else(|| invalid(field, "write a duration, for example 8760h")),
+            None => Ok(Duration::from_secs(8760 * 3600)),
         }
     }
 
     /// How long before its end a certificate of the pods is made anew. The kubeconfig's life is a setting of its own.
-    pub fn shortest_renew_before(&self) -> Result<SignedDuration, Stalled> {
-        let mut shortest = SignedDuration::MAX;
-        for purpose in KeyPurpose::ALL {
-            if !purpose.is_root() && purpose != KeyPurpose::Kubeconfig {
-                shortest = shortest.min(self.renew_before(purpose, self.lifetime(purpose)?)?);
-            }
-        }
-        Ok(shortest)
+    pub fn leaf_renew_before(&self) -> Result<SignedDuration, Stalled> {
+        // Any of them: all live equally long.
+        let purpose = KeyPurpose::ApiserverEtcdClient;
+        self.renew_before(purpose, self.lifetime(purpose)?)
     }
 
     /// The CA that signs, or what is waited for.
@@ -254,14 +243,5 @@ impl Keys<'_> {
             _ => written.filter(|written| *written < lifetime).unwrap_or(third),
         };
         Ok(SignedDuration::try_from(renew_before).unwrap_or(SignedDuration::MAX))
-    }
-}
-
-fn read_lifetime(written: Option<&GoDuration>, field: &str) -> Result<Duration, Stalled> {
-    match written {
-        Some(text) => text
-            .to_duration()
-            .ok_or_else(|| invalid(field, "write a duration, for example 8760h")),
-        None => Ok(Duration::from_secs(8760 * 3600)),
     }
 }

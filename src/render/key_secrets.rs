@@ -16,7 +16,7 @@ pub(super) const SECRET_TYPE: &str = "cluster.x-k8s.io/secret";
 const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
 
 /// Answers for every key. None is ever dropped but those of sidecars and proxies that are gone.
-pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
+pub(super) fn answer(cluster: &ResolvedCluster, config_digest: Option<&str>, answers: &mut Answers) {
     for (&purpose, decision) in &cluster.keys {
         let name = names::key(&cluster.name, purpose.suffix());
         let answer = match decision {
@@ -54,7 +54,8 @@ pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
     ] {
         if !cluster.keys.contains_key(&purpose) {
             let name = names::key(&cluster.name, purpose.suffix());
-            answers.insert(cluster.id(kinds::SECRET, name), after_the_roll(cluster, why));
+            let answer = after_the_roll(cluster, config_digest, why);
+            answers.insert(cluster.id(kinds::SECRET, name), answer);
         }
     }
 }

@@ -55,10 +55,10 @@ pub(super) fn waits_for(cluster: &ResolvedCluster) -> Option<String> {
 }
 
 /// Answers for the configuration of the sidecars. It goes once no pod mounts it any more.
-pub(super) fn answer(cluster: &ResolvedCluster, answers: &mut Answers) {
+pub(super) fn answer(cluster: &ResolvedCluster, config_digest: Option<&str>, answers: &mut Answers) {
     let name = names::monitoring(&cluster.name);
     let answer = match (&cluster.endpoint, is_enabled(&cluster.spec)) {
-        (_, false) => after_the_roll(cluster, "`spec.monitoring.enabled` is not true"),
+        (_, false) => after_the_roll(cluster, config_digest, "`spec.monitoring.enabled` is not true"),
         (Err(waiting_on), true) => Answer::Keep {
             waiting_on: waiting_on.clone(),
         },

@@ -38,17 +38,21 @@ pub fn check(cluster: &ResolvedCluster, settings: &Settings) -> Result<Vec<HeldS
 
 /// Returns the answers as they are before the user's patches.
 fn unpatched(cluster: &ResolvedCluster) -> Answers {
+    // It is asked for several times, and costs as much as all the rest.
+    let endpoint = cluster.endpoint.as_ref().ok();
+    let config_digest = endpoint.map(|endpoint| config_map::k0s_digest(cluster, endpoint));
+    let config_digest = config_digest.as_deref();
     let mut answers = Answers::new();
     services::answer(cluster, &mut answers);
     routes::answer(cluster, &mut answers);
     nats::answer(cluster, &mut answers);
-    key_secrets::answer(cluster, &mut answers);
+    key_secrets::answer(cluster, config_digest, &mut answers);
     config_map::answer(cluster, &mut answers);
-    front_manifests::answer(cluster, &mut answers);
-    monitoring::answer(cluster, &mut answers);
+    front_manifests::answer(cluster, config_digest, &mut answers);
+    monitoring::answer(cluster, config_digest, &mut answers);
     etcd_pods::answer(cluster, &mut answers);
     defrag_job::answer(cluster, &mut answers);
-    control_plane::answer(cluster, &mut answers);
+    control_plane::answer(cluster, config_digest, &mut answers);
     disruption_budgets::answer(cluster, &mut answers);
     network_policies::answer(cluster, &mut answers);
     volumes::answer(cluster, &mut answers);

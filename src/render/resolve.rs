@@ -77,7 +77,7 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         algorithm: key_algorithm,
         known_uids: &known_uids,
     };
-    let renew_before = keys.shortest_renew_before()?;
+    let renew_before = keys.leaf_renew_before()?;
     let keys = keys.decide(&mut held)?;
     let pins = pins(
         facts,
