@@ -1,7 +1,8 @@
 //! A commit of a Git repository as a [`SourceTree`], read from the object database and never checked out.
 //!
 //! **Invariants:** a reference is resolved to a commit once and that commit is used throughout; nothing is followed
-//! out of the tree (links and submodules are refused); every failure is an error, never an empty tree.
+//! out of the tree (links and submodules are refused); every failure is an error, never an empty tree. A server is asked
+//! at the address that was checked, or not at all.
 
 mod access;
 mod address;
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use git2::{AutotagOption, Direction, FetchOptions, ObjectType, Oid, RemoteRedirect, Repository};
+use git2::{AutotagOption, Direction, FetchOptions, ObjectType, Oid, Remote, RemoteRedirect, Repository};
 
 pub use access::{Access, AccessError, Agent, Token};
 pub use address::{Address, FileSources, RepositoryUrl};
@@ -63,6 +64,8 @@ pub enum GitError {
     NoRepository { path: PathBuf, source: git2::Error },
     #[error("cannot reach `{url}`")]
     Connect { url: String, source: git2::Error },
+    #[error("the configuration of Git on this machine rewrites the address `{url}` (insteadOf)")]
+    Rewritten { url: String },
     #[error("`{url}` was not read")]
     Access { url: String, source: AccessError },
     #[error("`{url}` has no commit")]
@@ -117,6 +120,7 @@ impl GitError {
             Self::Url { .. }
             | Self::NoRepository { .. }
             | Self::Connect { .. }
+            | Self::Rewritten { .. }
             | Self::Access { .. }
             | Self::Empty { .. }
             | Self::NoRevision { .. }
@@ -141,6 +145,9 @@ impl GitError {
         match self {
             Self::Access { url: _, source } => Some(source.hint()),
             Self::Connect { url: _, source } | Self::Fetch { source, .. } => transport_hint(source),
+            Self::Rewritten { .. } => Some(
+                "name the address that is meant, or set HOME to a folder without a `.gitconfig` for this command",
+            ),
             Self::NoReference { .. } | Self::NoRevision { .. } => {
                 Some("`git ls-remote URL` lists what is there")
             }
@@ -306,11 +313,13 @@ impl Database {
 
     /// Asks the server for its references.
     fn advertised(&self, url: &RepositoryUrl) -> Result<Vec<Advertised>, GitError> {
+        let connect_error = |source| GitError::Connect {
+            url: url.to_string(),
+            source,
+        };
+        let mut remote = self.remote(url, connect_error)?;
         let (callbacks, refused) = self.access.callbacks(url);
         let list = || {
-            // Not a detached remote: that one would follow a first redirect, this one obeys the database's
-            // configuration.
-            let mut remote = self.repository.remote_anonymous(url.as_str())?;
             let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), None)?;
             let heads = connection.list()?;
             Ok(heads.iter().map(Advertised::from).collect())
@@ -320,11 +329,26 @@ impl Database {
                 url: url.to_string(),
                 source,
             },
-            None => GitError::Connect {
-                url: url.to_string(),
-                source,
-            },
+            None => connect_error(source),
         })
+    }
+
+    /// Returns the remote of an address that is asked as it is written.
+    ///
+    /// *Errors*: [`GitError::Rewritten`] when the configuration of the machine or of the person makes another address
+    /// of it: nobody has checked that one, and it would be shown the credentials of the named host.
+    fn remote(
+        &self,
+        url: &RepositoryUrl,
+        failed: impl FnOnce(git2::Error) -> GitError,
+    ) -> Result<Remote<'_>, GitError> {
+        // Not a detached remote: that one would follow a first redirect, this one obeys the database's configuration.
+        let remote = self.repository.remote_anonymous(url.as_str()).map_err(failed)?;
+        if remote.url_bytes() == url.as_str().as_bytes() {
+            Ok(remote)
+        } else {
+            Err(GitError::Rewritten { url: url.to_string() })
+        }
     }
 
     /// Says whether a commit is here already, so that nothing needs to be fetched.
@@ -381,10 +405,7 @@ impl Database {
             reference: reference.clone(),
             source,
         };
-        let mut remote = self
-            .repository
-            .remote_anonymous(url.as_str())
-            .map_err(fetch_error)?;
+        let mut remote = self.remote(url, fetch_error)?;
         let result = remote.fetch(&[refspec.as_str()], Some(&mut options), None);
         drop(options);
         match (result, stopped.get()) {

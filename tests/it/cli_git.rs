@@ -233,6 +233,32 @@ async fn a_redirect_to_another_host_is_not_followed_and_sees_no_token() {
 }
 
 #[tokio::test]
+async fn an_address_that_the_configuration_of_git_rewrites_is_refused_and_nobody_sees_the_token() {
+    let (setting, other) = (setting(), setting());
+    let rule = format!(
+        "[url \"{}\"]\n    insteadOf = {}\n",
+        other.server.url(),
+        setting.server.url()
+    );
+    write(&setting.program, &[(".gitconfig", &rule)]);
+    other.server.behave(Behaviour::Ask("git:hunter2".to_owned()));
+    let program = setting
+        .program
+        .clone()
+        .environment("K0SMOTRON_FLEET_GIT_TOKEN", "hunter2");
+    let output = program.run(&["validate", &setting.server.url()]).await;
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""));
+    assert!(
+        output
+            .stderr
+            .contains("error: the configuration of Git on this machine rewrites the address"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(other.server.requests(), []);
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_prove_who_it_is_is_not_asked() {
     let (good, wrong_name) = (setting(), setting_for(&["elsewhere.example.org"]));
     let untrusting = program().environment("K0SMOTRON_FLEET_GIT_TOKEN", "hunter2");

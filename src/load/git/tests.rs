@@ -193,3 +193,29 @@ fn a_tree_that_no_git_would_write_is_not_read(#[case] entries: &[(&str, &str)]) 
         "{error:?}"
     );
 }
+
+#[test]
+fn an_address_that_the_configuration_of_the_machine_rewrites_is_not_asked() {
+    let (named, commits) = repository(&[&[("a.yaml", FILE, "named: 1")]]);
+    let (other, _) = repository(&[&[("a.yaml", FILE, "other: 1")]]);
+    let cache = tempfile::tempdir().unwrap();
+    // As a person has it in ~/.gitconfig.
+    let configured = Repository::init_bare(cache.path()).unwrap();
+    let rule = format!("url.{}.insteadOf", url(&other));
+    configured
+        .config()
+        .unwrap()
+        .set_str(&rule, url(&named).as_str())
+        .unwrap();
+    let database = Database::open(cache.path()).unwrap();
+    let branch = Reference::Branch("main".into());
+    let asked = database.resolve(&url(&named), &branch).map(|_| ());
+    let found = database.find(&url(&named), None).map(|_| ());
+    let fetched = database.fetch(&url(&named), &branch, Duration::from_secs(60));
+    for refused in [asked, found, fetched] {
+        let error = refused.unwrap_err();
+        assert!(matches!(&error, GitError::Rewritten { .. }), "{error:?}");
+        assert!(error.to_string().contains("insteadOf") && error.hint().is_some());
+    }
+    assert!(!database.has(&commits[0]));
+}
