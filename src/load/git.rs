@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use git2::{AutotagOption, Direction, FetchOptions, ObjectType, Oid, Remote, RemoteRedirect, Repository};
+use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, ObjectType, Oid, Remote, RemoteRedirect, Repository};
 
 pub use access::{Access, AccessError, Agent, Token};
 pub use address::{Address, FileSources, RepositoryUrl};
@@ -453,7 +453,9 @@ impl Database {
             {
                 return Err(no_directory());
             }
-            let entry = root.get_path(Path::new(directory)).map_err(|_| no_directory())?;
+            let entry = root
+                .get_path(Path::new(directory))
+                .map_err(|source| unreachable(source, commit, directory, no_directory()))?;
             if entry.kind() != Some(ObjectType::Tree) {
                 return Err(no_directory());
             }
@@ -594,6 +596,18 @@ impl Database {
             commit: commit.to_string(),
             source,
         })
+    }
+}
+
+/// Says why a path of a commit leads nowhere: `absent` when it is not in the tree, and not when a tree on the way is lost.
+fn unreachable(source: git2::Error, commit: &CommitId, path: &str, absent: GitError) -> GitError {
+    match source.class() {
+        ErrorClass::Tree => absent,
+        _ => GitError::Read {
+            commit: commit.to_string(),
+            path: path.to_owned(),
+            source,
+        },
     }
 }
 

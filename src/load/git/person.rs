@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use git2::ObjectType;
 
-use super::{Access, Address, CommitId, Database, GitError};
+use super::{Access, Address, CommitId, Database, GitError, unreachable};
 use crate::diagnostic::{Selection, SourceTree};
 use crate::load::{Cache, FLEET_FILE};
 
@@ -21,7 +21,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// *Shape*: as [`crate::load::directory`]: the root is the nearest directory upward with a `fleet.yaml`, and the path
 /// becomes the selection. `cache` keeps what was fetched; without one, and while another run uses it, a temporary
 /// folder below `temporary` does.
-/// *Effects*: one ls-refs, and one fetch if the commit is not in the cache. Nothing takes longer than `deadline`.
+/// *Effects*: one ls-refs, and one fetch if the commit is not in the cache; both once more when the cache is damaged. All
+/// of it takes no longer than `deadline`.
 pub fn remote(
     address: &Address,
     access: Access,
@@ -57,14 +58,24 @@ fn read_remote(
     deadline: Duration,
 ) -> Result<SourceTree, GitError> {
     let (cache, _lock) = open_cache(cache, temporary)?;
+    let key = address.url.as_str();
+    let read = || read_kept(address, access.clone(), &cache.folder_of(key), deadline);
+    match read() {
+        // What was fetched can be fetched again, and nobody else repairs what is damaged.
+        Err(error) if error.is_of_database() && cache.remove(key).is_ok() => read(),
+        outcome => outcome,
+    }
+}
+
+/// Reads with the database in a folder, which is made if it is missing.
+fn read_kept(
+    address: &Address,
+    access: Access,
+    folder: &Path,
+    deadline: Duration,
+) -> Result<SourceTree, GitError> {
     let url = &address.url;
-    let folder = cache.folder_of(url.as_str());
-    let database = Database::open(&folder).or_else(|error| {
-        // What was fetched can be fetched again.
-        cache.remove(url.as_str()).map_err(|_| error)?;
-        Database::open(&folder)
-    })?;
-    let database = database.with_access(access);
+    let database = Database::open(folder)?.with_access(access);
     let mut outcome = Err(GitError::Empty { url: url.to_string() });
     for _ in 0..ATTEMPTS {
         let (reference, commit) = database.find(url, address.revision.as_deref())?;
@@ -150,7 +161,9 @@ impl Database {
         if path.split('/').any(|step| matches!(step, "" | "." | "..")) {
             return Err(no_path());
         }
-        let entry = top.get_path(Path::new(path)).map_err(|_| no_path())?;
+        let entry = top
+            .get_path(Path::new(path))
+            .map_err(|source| unreachable(source, commit, path, no_path()))?;
         let file = match (entry.kind(), entry.filemode_raw()) {
             (Some(ObjectType::Tree), _) => None,
             (Some(ObjectType::Blob), mode) if mode != 0o120_000 => Some(entry.id()),
@@ -263,6 +276,53 @@ mod tests {
             "other/y.yaml/z",
         ] {
             assert!(matches!(read(path), Err(GitError::NoPath { .. })), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_cache_that_lost_an_object_is_fetched_again() {
+        let (source, _) = repository(&[&[("fleets/a/fleet.yaml", FILE, "a: 1")]]);
+        let whole = git2::Repository::open_bare(source.path()).unwrap();
+        let address = format!("file://{}//fleets/a?ref=main", source.path().display());
+        let address = Address::parse(&address).unwrap().unwrap();
+        let objects = |repository: &git2::Repository| {
+            let (mut ids, odb) = (Vec::new(), repository.odb().unwrap());
+            odb.foreach(|id| {
+                ids.push(*id);
+                true
+            })
+            .unwrap();
+            ids
+        };
+        for lost in [
+            "main^{tree}",
+            "main:fleets",
+            "main:fleets/a",
+            "main:fleets/a/fleet.yaml",
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let cache = folder.path().join("cache");
+            let kept = Cache::at(&cache).unwrap().folder_of(address.url.as_str());
+            let damaged = git2::Repository::init_bare(kept).unwrap();
+            let lost_id = whole.revparse_single(lost).unwrap().id();
+            for id in objects(&whole).into_iter().filter(|id| *id != lost_id) {
+                let odb = whole.odb().unwrap();
+                let object = odb.read(id).unwrap();
+                damaged
+                    .odb()
+                    .unwrap()
+                    .write(object.kind(), object.data())
+                    .unwrap();
+            }
+            let tree = remote(
+                &address,
+                Access::default(),
+                Some(&cache),
+                folder.path(),
+                Duration::from_secs(60),
+            );
+            let tree = tree.unwrap_or_else(|error| panic!("without {lost}: {error:?}"));
+            assert_eq!(tree.files().len(), 1);
         }
     }
 
