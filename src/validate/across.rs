@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cluster;
 use super::cluster::Candidate;
-use super::shared::{self, DIRECTORY};
+use super::shared::{self, DIRECTORY, Overlaps};
 use crate::api::cluster_parts::ServiceType;
 use crate::api::fleet::Fleet;
 use crate::api::names;
@@ -165,8 +165,9 @@ fn claimed_once(
 
 /// Finds directories of nodes that two clusters would write into.
 fn directories(clusters: &[&Cluster], wrong: &mut BTreeSet<Identity>, findings: &mut Findings) {
-    for (outer, inner) in shared::overlapping(clusters) {
-        wrong.extend([identity(outer.cluster), identity(inner.cluster)]);
+    let Overlaps { pairs, clusters } = shared::overlapping(clusters);
+    wrong.extend(clusters.into_iter().map(identity));
+    for (outer, inner) in pairs {
         let [outer_title, inner_title] = [outer, inner].map(|directory| title(directory.cluster));
         let message = if outer.path == inner.path {
             format!(

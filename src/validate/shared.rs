@@ -73,13 +73,22 @@ fn directory(cluster: &Cluster) -> Option<Directory<'_>> {
     (persistence.persistence_type == Some(PersistenceType::HostPath)).then_some(Directory { cluster, path })
 }
 
-/// Returns pairs of directories of which the second is the first, or lies in it, and that may be on one node.
-pub(super) fn overlapping<'a>(clusters: &[&'a Cluster]) -> Vec<(Directory<'a>, Directory<'a>)> {
-    let mut by_path: BTreeMap<&str, Vec<Directory<'a>>> = BTreeMap::new();
+/// Directories that may meet on one node.
+pub(super) struct Overlaps<'a> {
+    /// Each directory that is another, or lies in it, behind the first such one.
+    pub pairs: Vec<(Directory<'a>, Directory<'a>)>,
+    /// All that any pair would name.
+    pub clusters: Vec<&'a Cluster>,
+}
+
+/// Finds directories of which one is the other, or lies in it, and that may be on one node.
+pub(super) fn overlapping<'a>(clusters: &[&'a Cluster]) -> Overlaps<'a> {
+    let mut by_path: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let directories: Vec<Directory<'a>> = clusters.iter().filter_map(|cluster| directory(cluster)).collect();
-    for &directory in &directories {
-        by_path.entry(directory.path).or_default().push(directory);
+    for (position, directory) in directories.iter().enumerate() {
+        by_path.entry(directory.path).or_default().push(position);
     }
+    let mut is_wrong = vec![false; directories.len()];
     let mut pairs = Vec::new();
     for (position, &inner) in directories.iter().enumerate() {
         let ends = inner
@@ -88,18 +97,28 @@ pub(super) fn overlapping<'a>(clusters: &[&'a Cluster]) -> Vec<(Directory<'a>, D
             .map(|(end, _)| end)
             .filter(|&end| end > 0);
         let above = ends.flat_map(|end| by_path.get(&inner.path[..end]).into_iter().flatten());
+        let at_the_same = by_path.get(inner.path).into_iter().flatten();
         // Of two that are the same, the later is the one that is used again.
-        let same = directories[..position]
-            .iter()
-            .filter(|other| other.path == inner.path);
-        pairs.extend(
-            above
-                .chain(same)
-                .filter(|outer| may_share_a_node(outer.cluster, inner.cluster))
-                .map(|&outer| (outer, inner)),
-        );
+        let same = at_the_same.take_while(|&&other| other < position);
+        let mut first = None;
+        for &outer in above.chain(same) {
+            // Only the first pair is told: ten thousand clusters with one directory are fifty million pairs.
+            let is_news = first.is_none() || !is_wrong[outer];
+            if is_news && may_share_a_node(directories[outer].cluster, inner.cluster) {
+                is_wrong[outer] = true;
+                first.get_or_insert(outer);
+            }
+        }
+        if let Some(outer) = first {
+            is_wrong[position] = true;
+            pairs.push((directories[outer], inner));
+        }
     }
-    pairs
+    let wrong = directories.iter().zip(is_wrong).filter(|(_, is_wrong)| *is_wrong);
+    Overlaps {
+        pairs,
+        clusters: wrong.map(|(directory, _)| directory.cluster).collect(),
+    }
 }
 
 /// Node selectors that want two values of one label keep clusters apart.
@@ -109,4 +128,76 @@ fn may_share_a_node(one: &Cluster, other: &Cluster) -> bool {
         .node_selector
         .iter()
         .any(|(key, value)| other.get(key).is_some_and(|wanted| wanted != value))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnostic::{Code, Findings, SourceTree};
+    use crate::parse;
+    use crate::validate::{self, Basis, Checked, Draft};
+
+    /// Clusters with a directory and, if it is not empty, a node selector for the label `rack`.
+    fn check(clusters: impl Iterator<Item = (String, &'static str)>) -> (Checked, Findings) {
+        let texts = clusters.enumerate().map(|(number, (path, rack))| {
+            let selector = match rack {
+                "" => String::new(),
+                rack => format!("nodeSelector: {{rack: {rack}}}, "),
+            };
+            format!(
+                "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\n\
+                 metadata: {{name: edge-{number}, namespace: tenant-7}}\n\
+                 spec: {{{selector}persistence: {{type: hostPath, hostPath: {path}}}}}\n"
+            )
+        });
+        let text = texts.collect::<Vec<_>>().join("---\n");
+        let (documents, problems) = parse::documents(&SourceTree::from_texts([("a.yaml", text.as_str())]));
+        assert!(problems.is_empty());
+        let drafts = documents.into_iter().map(|document| Draft {
+            document,
+            basis: Basis::Known,
+        });
+        validate::clusters(drafts.collect(), None)
+    }
+
+    fn messages(findings: &Findings) -> Vec<&str> {
+        let same = findings.iter().filter(|finding| finding.code == Code::SamePath);
+        same.map(|finding| finding.message.as_str()).collect()
+    }
+
+    #[test]
+    fn a_directory_that_overlaps_with_several_is_told_once_and_all_of_them_are_wrong() {
+        // The racks keep the first two apart; the third may be on both.
+        let clusters = [("/srv", "one"), ("/srv/k0s", "two"), ("/srv/k0s/data", "")];
+        let (checked, findings) = check(clusters.map(|(path, rack)| (path.to_owned(), rack)).into_iter());
+        assert_eq!(
+            messages(&findings),
+            ["the directory `/srv/k0s/data` of `tenant-7/edge-2` lies in `/srv` of `tenant-7/edge-0`"]
+        );
+        assert_eq!((checked.clusters.len(), checked.rejected.len()), (0, 3));
+    }
+
+    #[test]
+    fn one_directory_of_many_clusters_is_one_finding_for_each_but_the_first() {
+        let (checked, findings) = check((0..200).map(|_| ("/srv/k0s".to_owned(), "")));
+        let messages = messages(&findings);
+        assert_eq!(messages.len(), 199);
+        assert_eq!(
+            messages[198],
+            "the directory `/srv/k0s` is used by `tenant-7/edge-0` and `tenant-7/edge-199`"
+        );
+        assert_eq!((checked.clusters.len(), checked.rejected.len()), (0, 200));
+    }
+
+    #[test]
+    fn directories_that_are_apart_or_on_other_nodes_are_right() {
+        let clusters = [
+            ("/srv/a", ""),
+            ("/srv/ab", ""),
+            ("/data", "one"),
+            ("/data/", "two"),
+        ];
+        let (checked, findings) = check(clusters.map(|(path, rack)| (path.to_owned(), rack)).into_iter());
+        assert_eq!(messages(&findings), [""; 0]);
+        assert_eq!((checked.clusters.len(), checked.rejected.len()), (4, 0));
+    }
 }
