@@ -173,6 +173,10 @@ fn general_value(value: &Value, id: &ObjectId) -> Value {
 
 /// Replaces the name of the object where it stands as a word of its own.
 fn general(text: &str, id: &ObjectId) -> String {
+    // An empty name would be found at every place, for ever.
+    if id.name.is_empty() {
+        return text.to_owned();
+    }
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(&id.name) {
@@ -242,5 +246,12 @@ mod tests {
     fn a_name_inside_of_a_word_is_not_the_name() {
         let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, "edge", "pod");
         assert_eq!(general("3 pods kmc-pod-0, pod", &id), "3 pods kmc-*-0, *");
+    }
+
+    /// A saved plan is a file that anybody can have written.
+    #[test]
+    fn an_object_without_a_name_is_shown() {
+        let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, "edge", "");
+        assert_eq!(general("3 pods kmc-pod-0", &id), "3 pods kmc-pod-0");
     }
 }
