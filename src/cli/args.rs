@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands;
@@ -103,7 +103,7 @@ pub struct Source {
     #[arg(short = 'f', long = "file", value_name = "PATH", conflicts_with = "path")]
     file: Option<PathBuf>,
     /// Read PATH as it is in this revision of its Git repository, such as `HEAD` or `main~2`, instead of the disk
-    #[arg(long, value_name = "REVISION", env = "K0SMOTRON_FLEET_REV")]
+    #[arg(long, value_name = "REVISION", env = "K0SMOTRON_FLEET_REV", value_parser = NonEmptyStringValueParser::new())]
     rev: Option<String>,
 }
 
@@ -131,7 +131,8 @@ pub struct Selection {
         long = "namespace",
         value_name = "NAMESPACE",
         env = "K0SMOTRON_FLEET_NAMESPACE",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new()
     )]
     pub namespaces: Vec<String>,
     /// Only clusters with these labels, for example `tier=prod,site!=lab`
@@ -321,7 +322,7 @@ impl HubProtection {
     }
 }
 
-/// A variable of the environment that is set to nothing is one empty value.
+/// The Deployment passes its setting as the value, and no setting as one empty value.
 fn sorted(values: &[String]) -> Vec<String> {
     let values: BTreeSet<&String> = values.iter().filter(|value| !value.is_empty()).collect();
     values.into_iter().cloned().collect()

@@ -6,9 +6,10 @@
 //! **Invariant:** nothing is decided here. What a plan holds and what is refused comes from the rooms above; a command
 //! reads arguments, calls them, and shows what they return.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
-use clap::{FromArgMatches as _, error::ErrorKind as UsageError};
+use clap::builder::Resettable;
+use clap::{Command, FromArgMatches as _, error::ErrorKind as UsageError};
 
 pub mod args;
 pub mod commands;
@@ -50,7 +51,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 /// Reads the arguments; prints help, version or what is wrong with them.
 fn parse(arguments: &[OsString]) -> Result<CommandLine, Exit> {
     let is_plain = arguments.iter().any(|argument| argument == "--no-color");
-    let command = reference::command().color(if is_plain {
+    let command = without_empty_variables(reference::command()).color(if is_plain {
         clap::ColorChoice::Never
     } else {
         clap::ColorChoice::Auto
@@ -66,6 +67,17 @@ fn parse(arguments: &[OsString]) -> Result<CommandLine, Exit> {
             _ => Exit::Error,
         }
     })
+}
+
+/// A variable that is set to nothing is not set, for every flag alike: scripts pass on what they may not have.
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| match argument.get_env() {
+            Some(name) if is_empty(name) => argument.env(Resettable::Reset),
+            Some(_) | None => argument,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {

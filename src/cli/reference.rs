@@ -15,7 +15,7 @@ pub fn page() -> String {
     command.build();
     let mut page = String::from(
         "# Commands\n\nGenerated from the program's own definitions. stdout carries the answer, stderr everything else; \
-         exit codes are in [exit-codes.md](exit-codes.md).\n\nEvery command also takes:\n\n",
+         exit codes are in [exit-codes.md](exit-codes.md). A variable that is set to nothing is not set.\n\nEvery command also takes:\n\n",
     );
     page.push_str(&options(
         command

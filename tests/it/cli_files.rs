@@ -172,3 +172,39 @@ async fn files_can_come_from_standard_input() {
     --- exit 0
     ");
 }
+
+#[tokio::test]
+async fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let program = program();
+    write(&program, &[("a.yaml", &cluster("one", "  replicas: 1\n"))]);
+    let expected = program.run(&["render"]).await.success();
+    assert!(expected.contains("name: one"), "{expected}");
+    for name in [
+        "NAMESPACE",
+        "SELECTOR",
+        "ONLY",
+        "REV",
+        "RENDER_OUTPUT",
+        "KEEP_GOING",
+        "VERBOSE",
+    ] {
+        let variable = format!("K0SMOTRON_FLEET_{name}");
+        let output = program.clone().environment(&variable, "").run(&["render"]).await;
+        assert_eq!(
+            (output.code, output.stdout.as_str(), output.stderr.as_str()),
+            (0, expected.as_str(), ""),
+            "{variable}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_empty_namespace_or_revision_on_the_command_line_is_an_error() {
+    let program = program();
+    write(&program, &[("a.yaml", &cluster("one", "  replicas: 1\n"))]);
+    for arguments in [["render", "-n", ""], ["render", "--rev", ""]] {
+        let output = program.run(&arguments).await;
+        assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{arguments:?}");
+        assert!(output.stderr.contains("a value is required"), "{}", output.stderr);
+    }
+}

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
 use crate::api::fleet_sync::MaxImpact;
@@ -40,7 +41,8 @@ pub struct Arguments {
         long = "namespace",
         value_name = "NAMESPACE",
         env = "K0SMOTRON_FLEET_NAMESPACE",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new()
     )]
     namespaces: Vec<String>,
     /// Address of probes and metrics, or `none` [default: 0.0.0.0:8080 in a cluster, none outside]

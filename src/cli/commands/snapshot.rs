@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::cli::args::Hub;
@@ -27,7 +28,8 @@ pub struct Arguments {
         long = "namespace",
         value_name = "NAMESPACE",
         env = "K0SMOTRON_FLEET_NAMESPACE",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new()
     )]
     namespaces: Vec<String>,
     #[command(flatten)]
