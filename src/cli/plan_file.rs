@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::CliError;
+use super::source;
 use crate::observe::Snapshot;
 use crate::plan::SavedPlan;
 
@@ -46,6 +47,7 @@ pub fn read_if_meant(path: &Path) -> Result<Option<SavedPlan>, CliError> {
 
 /// Reads what `snapshot` wrote.
 pub fn read_snapshot(path: &Path) -> Result<Snapshot, CliError> {
+    source::address(path)?;
     let text = fs::read_to_string(path).map_err(|error| failed("read", path, &error))?;
     Snapshot::read(&text).map_err(|error| {
         CliError::failed(format!("`{}` cannot be used: {error}", path.display()))

@@ -37,6 +37,7 @@ pub fn read(source: &Source) -> Result<Files, CliError> {
 
 /// Reads a directory or file of the disk.
 pub fn read_disk(path: &Path) -> Result<Files, CliError> {
+    address(path)?;
     let tree = something(load::directory(path)?, path)?;
     let reading = compose::read(&tree);
     Ok(Files { tree, reading })
@@ -45,7 +46,7 @@ pub fn read_disk(path: &Path) -> Result<Files, CliError> {
 /// Reads the files without saying what they mean, as [`read`] does.
 pub fn tree(source: &Source) -> Result<SourceTree, CliError> {
     let path = source.path();
-    let address = path.to_str().and_then(Address::parse).transpose()?;
+    let address = address(&path)?;
     let tree = match (address, source.revision()) {
         (Some(_), Some(_)) => {
             return Err(
@@ -67,6 +68,14 @@ pub fn tree(source: &Source) -> Result<SourceTree, CliError> {
         (None, None) => load::directory(&path)?,
     };
     something(tree, &path)
+}
+
+/// Reads the address that a path may be; `None` for a path of the disk.
+///
+/// *Errors*: what cannot be an address, without repeating it, since it may hold a secret. Whoever shows a path calls this
+/// first.
+pub fn address(path: &Path) -> Result<Option<Address>, CliError> {
+    Ok(path.to_str().and_then(Address::parse).transpose()?)
 }
 
 /// Refuses a tree in which nothing is that was asked for.

@@ -208,3 +208,26 @@ async fn an_empty_namespace_or_revision_on_the_command_line_is_an_error() {
         assert!(output.stderr.contains("a value is required"), "{}", output.stderr);
     }
 }
+
+#[tokio::test]
+async fn a_secret_in_an_address_is_repeated_by_no_command() {
+    let program = program();
+    let address = "https://user:hunter2@host/x.git";
+    for arguments in [
+        &["validate", address][..],
+        &["apply", address],
+        &["apply", address, "--approve", "0123456789ab"],
+        &["apply", address, "--skip-stale"],
+        &["show", address],
+        &["plan", "--snapshot", address],
+    ] {
+        let output = program.run(arguments).await;
+        assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{arguments:?}");
+        assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
+        assert!(
+            output.stderr.contains("it contains credentials"),
+            "{}",
+            output.stderr
+        );
+    }
+}

@@ -78,6 +78,7 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     match plan_file::read_if_meant(&path)? {
         Some(saved) => block_on(apply_saved(arguments, &saved, ui)),
         None if arguments.saved.approve.is_some() || arguments.saved.skip_stale => {
+            source::address(&path)?;
             Err(CliError::failed(format!("`{}` is no saved plan", path.display()))
                 .hint("--approve and --skip-stale are for a file that `plan --out FILE` wrote"))
         }

@@ -9,6 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::plan_file;
 use crate::cli::show::{github, json, saved, text};
+use crate::cli::source;
 use crate::cli::ui::Ui;
 use crate::diagnostic::{Findings, SourceTree};
 
@@ -25,6 +26,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     let path = &arguments.path;
     let Some(plan) = plan_file::read_if_meant(path)? else {
+        source::address(path)?;
         return Err(CliError::failed(format!("`{}` is no saved plan", path.display()))
             .hint("`k0smotron-fleet plan --out FILE` writes one"));
     };
