@@ -24,7 +24,11 @@ const STACK_BYTES: usize = 128 * 1024 * 1024;
 const CHAIN_MAX: usize = 32;
 
 /// A condition that can be evaluated.
-pub(super) struct Condition(Program);
+pub(super) struct Condition {
+    program: Program,
+    /// The functions of CEL. Each row has its columns in a scope of its own below them.
+    functions: Context<'static>,
+}
 
 const FUNCTIONS: [&str; 28] = [
     "_?_:_",
@@ -89,14 +93,17 @@ impl Condition {
             )
         })?;
         check(program.expression(), 0, 0)?;
-        Ok(Self(program))
+        Ok(Self {
+            program,
+            functions: Context::default(),
+        })
     }
 
     /// Evaluates the condition for a row.
     ///
     /// *Errors*: why there is no answer. That is never the same as no.
     pub fn holds(&self, row: &Node) -> Result<bool, String> {
-        let mut context = Context::default();
+        let mut context = self.functions.new_inner_scope();
         let mut columns = HashMap::new();
         for entry in row.entries() {
             let value = value(&entry.value);
@@ -106,7 +113,7 @@ impl Condition {
             columns.insert(entry.key.clone(), value);
         }
         context.add_variable_from_value("row", Value::from(columns));
-        match self.0.execute(&context) {
+        match self.program.execute(&context) {
             Ok(Value::Bool(answer)) => Ok(answer),
             Ok(other) => Err(format!(
                 "the answer is of type {}, not true or false",
