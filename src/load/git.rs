@@ -14,7 +14,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, ObjectType, Oid, Remote, RemoteRedirect, Repository};
+use git2::{
+    AutotagOption, Direction, ErrorClass, FetchOptions, ObjectType, Oid, Remote, RemoteRedirect, Repository,
+};
 
 pub use access::{Access, AccessError, Agent, Token};
 pub use address::{Address, FileSources, RepositoryUrl};
@@ -287,7 +289,6 @@ impl Database {
             Reference::Branch(name) => format!("refs/heads/{name}"),
             Reference::Tag(name) => format!("refs/tags/{name}"),
         };
-        // A tag that is an object of its own is listed a second time, peeled to its commit.
         let heads = self.advertised(url)?;
         revision::commit_of(&heads, &wanted)
             .map(CommitId)
@@ -324,13 +325,7 @@ impl Database {
             let heads = connection.list()?;
             Ok(heads.iter().map(Advertised::from).collect())
         };
-        list().map_err(|source| match refused.take() {
-            Some(source) => GitError::Access {
-                url: url.to_string(),
-                source,
-            },
-            None => connect_error(source),
-        })
+        list().map_err(|source| refused.or(url, connect_error(source)))
     }
 
     /// Returns the remote of an address that is asked as it is written.
@@ -413,13 +408,7 @@ impl Database {
                 url: url.to_string(),
                 reason,
             }),
-            (Err(source), None) => Err(match refused.take() {
-                Some(source) => GitError::Access {
-                    url: url.to_string(),
-                    source,
-                },
-                None => fetch_error(source),
-            }),
+            (Err(source), None) => Err(refused.or(url, fetch_error(source))),
             (Ok(()), None) => Ok(()),
         }
     }

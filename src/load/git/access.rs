@@ -13,6 +13,7 @@ use git2::{CertificateCheckStatus, Cred, ErrorClass, ErrorCode, RemoteCallbacks}
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::GitError;
 use super::address::RepositoryUrl;
 use super::known_hosts::{KnownHosts, Verdict};
 
@@ -113,8 +114,15 @@ impl AccessError {
 pub(super) struct Refused(Rc<RefCell<Option<AccessError>>>);
 
 impl Refused {
-    pub fn take(&self) -> Option<AccessError> {
-        self.0.borrow_mut().take()
+    /// Returns what was refused as the error of talking to an address; `other` when nothing was.
+    pub fn or(&self, url: &RepositoryUrl, other: GitError) -> GitError {
+        match self.0.borrow_mut().take() {
+            Some(source) => GitError::Access {
+                url: url.to_string(),
+                source,
+            },
+            None => other,
+        }
     }
 
     fn set(&self, error: AccessError, code: ErrorCode) -> git2::Error {
@@ -194,25 +202,14 @@ impl Access {
 
     /// Says why the key that a host shows is not trusted; `None` when it is.
     fn judge(&self, host: &str, port: u16, key: &[u8]) -> Option<AccessError> {
-        let (host_text, fingerprint) = (host.to_owned(), fingerprint(key));
-        match self.known_hosts.judge(host, port, key) {
+        let verdict = self.known_hosts.judge(host, port, key);
+        let (host, fingerprint) = (host.to_owned(), fingerprint(key));
+        match verdict {
             Verdict::Known => None,
-            Verdict::UnknownHost => Some(AccessError::UnknownHost {
-                host: host_text,
-                fingerprint,
-            }),
-            Verdict::OtherKind => Some(AccessError::OtherKind {
-                host: host_text,
-                fingerprint,
-            }),
-            Verdict::Changed => Some(AccessError::ChangedHost {
-                host: host_text,
-                fingerprint,
-            }),
-            Verdict::Revoked => Some(AccessError::RevokedKey {
-                host: host_text,
-                fingerprint,
-            }),
+            Verdict::UnknownHost => Some(AccessError::UnknownHost { host, fingerprint }),
+            Verdict::OtherKind => Some(AccessError::OtherKind { host, fingerprint }),
+            Verdict::Changed => Some(AccessError::ChangedHost { host, fingerprint }),
+            Verdict::Revoked => Some(AccessError::RevokedKey { host, fingerprint }),
         }
     }
 }
