@@ -1,11 +1,11 @@
 //! The kind `Fleet`: the file `fleet.yaml` at the root of a fleet. It is read from files only and never stored.
 
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::fleet_sync::{Deletions, MaxDeletions};
+use super::schema;
 
 /// Group and version of the kinds that are read from fleet files.
 pub const API_VERSION: &str = "fleet.k0smotron.io/v1alpha1";
@@ -100,9 +100,7 @@ impl FleetSpec {
 
 /// Returns the JSON Schema of the spec of a Fleet, which accepts no unknown field.
 pub fn spec_schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let schema = settings.into_generator().into_root_schema_for::<FleetSpec>();
-    let mut schema = schema.to_value();
+    let mut schema = schema::of::<FleetSpec>();
     let budget = &mut schema["properties"]["maxDeletions"];
     // The type is shared with FleetSync, whose schema is closed elsewhere.
     budget["additionalProperties"] = json!(false);

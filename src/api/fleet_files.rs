@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -159,25 +158,20 @@ pub fn spec_part_schema() -> Value {
 
 /// Returns the JSON Schema of the spec of a ClusterSet.
 pub fn set_schema() -> Value {
-    schema_of::<ClusterSetSpec>()
+    schema::of::<ClusterSetSpec>()
 }
 
 /// Returns the JSON Schema of the spec of a Removed.
 pub fn removed_schema() -> Value {
-    schema_of::<RemovedSpec>()
+    schema::of::<RemovedSpec>()
 }
 
 /// Returns the JSON Schema of the spec of an Adopt.
 pub fn adopt_schema() -> Value {
-    schema_of::<AdoptSpec>()
+    schema::of::<AdoptSpec>()
 }
 
 /// Returns the JSON Schema of a selector.
 pub fn selector_schema() -> Value {
-    schema_of::<Selector>()
-}
-
-fn schema_of<T: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    settings.into_generator().into_root_schema_for::<T>().to_value()
+    schema::of::<Selector>()
 }

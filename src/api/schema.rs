@@ -1,8 +1,15 @@
 //! Shapes of schemas: what a CRD may say, how the server reads a value with it, and the same as a JSON Schema.
 
+use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
+
+/// Returns the JSON Schema (2020-12) of a type, with the schemas of its parts where they are used.
+pub(super) fn of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
 
 /// Returns the schema of a Kubernetes type without its descriptions.
 ///
