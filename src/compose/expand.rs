@@ -152,17 +152,9 @@ impl Substitution<'_> {
     /// Makes the document of a cluster. It begins where its row does.
     fn cluster(&mut self, template: &Node) -> Node {
         let place = beginning(self.row);
-        let word = |key: &str, value: &str| Entry {
-            key: key.to_owned(),
-            key_span: place,
-            value: Node {
-                data: Data::Text(value.to_owned()),
-                span: place,
-            },
-        };
         let mut entries = vec![
-            word("apiVersion", &kinds::K0SMOTRON_CLUSTER.api_version()),
-            word("kind", kinds::K0SMOTRON_CLUSTER.kind),
+            Entry::text("apiVersion", kinds::K0SMOTRON_CLUSTER.api_version(), place),
+            Entry::text("kind", kinds::K0SMOTRON_CLUSTER.kind, place),
         ];
         for entry in template.entries() {
             entries.push(Entry {
@@ -171,10 +163,7 @@ impl Substitution<'_> {
                 value: self.node(&entry.value),
             });
         }
-        Node {
-            data: Data::Mapping(entries),
-            span: place,
-        }
+        Node::mapping(entries, place)
     }
 
     fn node(&mut self, node: &Node) -> Node {

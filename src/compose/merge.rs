@@ -76,10 +76,7 @@ fn mapping(base: &Node, over: Node, both: impl Fn(&str, &Node, Node) -> Option<N
     }
     let rest = inherited.iter().zip(is_over).filter(|(_, is_over)| !is_over);
     merged.extend(rest.map(|(entry, _)| entry.clone()));
-    Node {
-        data: Data::Mapping(merged),
-        span,
-    }
+    Node::mapping(merged, span)
 }
 
 /// Replaces items of the same word and appends all others.

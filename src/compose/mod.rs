@@ -74,6 +74,20 @@ pub struct Reading {
     pub findings: Findings,
 }
 
+impl Reading {
+    /// Returns a cluster by its identity.
+    pub fn cluster(&self, id: &ObjectId) -> Option<&Composed> {
+        if id.kind != kinds::K0SMOTRON_CLUSTER {
+            return None;
+        }
+        let wanted = (id.namespace.as_str(), id.name.as_str());
+        let found = self
+            .clusters
+            .binary_search_by(|cluster| (cluster.namespace.as_str(), cluster.name.as_str()).cmp(&wanted));
+        self.clusters.get(found.ok()?)
+    }
+}
+
 /// Reads a fleet: parse, sort, inherit, validate, compose. Never fails; what is wrong is in the findings.
 pub fn read(tree: &SourceTree) -> Reading {
     let mut findings = tree.findings().clone();
@@ -222,16 +236,14 @@ fn records(
         };
         findings.push(finding.hint("delete the record, or the cluster"));
     }
-    findings.extend(adopted.iter().map(|record| not_yet("Adopt", record.kind)));
-}
-
-fn not_yet(kind: &str, place: Span) -> Finding {
-    Finding::new(
-        Code::NotSupportedYet,
-        format!("kind `{kind}` is read, but has no effect yet"),
-    )
-    .primary(place, "")
-    .hint("remove the record until a version supports it")
+    findings.extend(adopted.iter().map(|record| {
+        Finding::new(
+            Code::NotSupportedYet,
+            "kind `Adopt` is read, but has no effect yet",
+        )
+        .primary(record.kind, "")
+        .hint("remove the record until a version supports it")
+    }));
 }
 
 /// Makes the wanted objects of a fleet, sorted by namespace and name.

@@ -262,10 +262,7 @@ fn with_types(row: Node, set: &ClusterSet, findings: &mut Findings) -> Option<No
             }
         }
     }
-    is_right.then_some(Node {
-        data: Data::Mapping(entries),
-        span,
-    })
+    is_right.then(|| Node::mapping(entries, span))
 }
 
 /// Returns a value of a type; `None` when it has that type already or is unset, and what to write when it cannot have

@@ -47,7 +47,29 @@ impl Place {
     }
 }
 
+impl Entry {
+    /// Makes an entry with a text that stands at one place with its key.
+    pub fn text(key: &str, text: impl Into<String>, span: Span) -> Self {
+        Self {
+            key: key.to_owned(),
+            key_span: span,
+            value: Node {
+                data: Data::Text(text.into()),
+                span,
+            },
+        }
+    }
+}
+
 impl Node {
+    /// Makes a mapping. The keys are unique.
+    pub fn mapping(entries: Vec<Entry>, span: Span) -> Self {
+        Self {
+            data: Data::Mapping(entries),
+            span,
+        }
+    }
+
     /// Returns the entries of a mapping; none for everything else.
     pub fn entries(&self) -> &[Entry] {
         if let Data::Mapping(entries) = &self.data {

@@ -17,13 +17,12 @@ pub struct Reference<'a> {
     pub name: &'a str,
     /// What stands behind `??`: the text in quotes, else what it would mean as a YAML value.
     pub fallback: Option<Data>,
-    /// Bytes in the text, from `$` to behind `}`.
-    pub range: std::ops::Range<usize>,
 }
 
 /// What is wrong with a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenReference {
+    /// Bytes in the text, from `$` to behind `}` or to the end.
     pub range: std::ops::Range<usize>,
     pub message: &'static str,
     pub hint: &'static str,
@@ -135,7 +134,6 @@ fn reference(inner: &str, range: std::ops::Range<usize>) -> Result<Reference<'_>
     Ok(Reference {
         name,
         fallback: fallback.transpose()?,
-        range: range.clone(),
     })
 }
 
@@ -159,15 +157,10 @@ mod tests {
     fn shown(text: &str) -> String {
         let piece = |piece: &Piece<'_>| match piece {
             Piece::Literal(text) => text.to_string(),
-            Piece::Reference(Reference {
-                name,
-                fallback: None,
-                range: _,
-            }) => format!("<{name}>"),
+            Piece::Reference(Reference { name, fallback: None }) => format!("<{name}>"),
             Piece::Reference(Reference {
                 name,
                 fallback: Some(fallback),
-                range: _,
             }) => match fallback {
                 Data::Text(text) => format!("<{name}|'{text}'>"),
                 other => format!("<{name}|{other:?}>"),

@@ -253,10 +253,7 @@ fn row(header: &[Cell], record: Vec<Cell>) -> Node {
             },
         })
         .collect();
-    Node {
-        data: Data::Mapping(entries),
-        span,
-    }
+    Node::mapping(entries, span)
 }
 
 #[cfg(test)]

@@ -61,14 +61,10 @@ pub fn cluster(document: Document, findings: &mut Findings) -> Document {
         .and_then(|(name, _)| name.text())
         .unwrap_or_default()
         .to_owned();
-    findings.push(
-        Finding::new(
-            Code::Converted,
-            "a `Cluster` of k0smotron is read as a `K0smotronCluster`",
-        )
-        .primary(root.nearest_place("/kind").value, "")
-        .hint("`k0smotron-fleet convert` prints it as such"),
-    );
+    findings.push(said_converted(
+        &root,
+        "a `Cluster` of k0smotron is read as a `K0smotronCluster`",
+    ));
     let span = root.span;
     let mut entries = entries(root);
     set_words(
@@ -95,28 +91,24 @@ pub fn cluster(document: Document, findings: &mut Findings) -> Document {
             Entry {
                 key: "spec".to_owned(),
                 key_span: place,
-                value: mapping(spec, place),
+                value: Node::mapping(spec, place),
             }
         }
     };
     entries.push(spec);
     Document {
         file,
-        root: mapping(entries, span),
+        root: Node::mapping(entries, span),
     }
 }
 
 /// Converts a JoinTokenRequest.
 pub fn join_token(document: Document, findings: &mut Findings) -> Document {
     let Document { file, root } = document;
-    findings.push(
-        Finding::new(
-            Code::Converted,
-            "a `JoinTokenRequest` of k0smotron is a `K0smotronJoinToken` here",
-        )
-        .primary(root.nearest_place("/kind").value, "")
-        .hint("`k0smotron-fleet convert` prints it as such"),
-    );
+    findings.push(said_converted(
+        &root,
+        "a `JoinTokenRequest` of k0smotron is a `K0smotronJoinToken` here",
+    ));
     let span = root.span;
     let namespace = root
         .find("/metadata/namespace")
@@ -161,7 +153,7 @@ pub fn join_token(document: Document, findings: &mut Findings) -> Document {
     }
     Document {
         file,
-        root: mapping(entries, span),
+        root: Node::mapping(entries, span),
     }
 }
 
@@ -207,10 +199,7 @@ fn spec(value: Node, place: Span, name: &str, findings: &mut Findings) -> Node {
         None => default_service(&mut fields, "ClusterIP", place, findings),
         Some(_) => default_ports(&mut fields, findings),
     }
-    Node {
-        data: Data::Mapping(fields),
-        span,
-    }
+    Node::mapping(fields, span)
 }
 
 /// Adds the type of storage that the old fields of kine meant.
@@ -223,7 +212,7 @@ fn storage_type(fields: &mut [Entry]) {
         return;
     };
     if parts.iter().any(|part| part.key == "kine") && !parts.iter().any(|part| part.key == "type") {
-        parts.insert(0, word("type", "kine", place));
+        parts.insert(0, Entry::text("type", "kine", place));
     }
 }
 
@@ -255,7 +244,7 @@ fn etcd_settings(fields: &mut [Entry], findings: &mut Findings) {
         };
         // The last one won.
         settings.retain(|setting| setting.key != key);
-        settings.push(word(key, value, item.span));
+        settings.push(Entry::text(key, value, item.span));
     }
     findings.push(
         Finding::new(
@@ -265,7 +254,7 @@ fn etcd_settings(fields: &mut [Entry], findings: &mut Findings) {
         .primary(args.key_span, "")
         .hint("write `name: \"value\"` instead of `--name=value`"),
     );
-    args.value = mapping(settings, args.value.span);
+    args.value = Node::mapping(settings, args.value.span);
 }
 
 /// Leaves out what the Go operator had written into the spec itself.
@@ -376,12 +365,12 @@ fn default_service(fields: &mut Vec<Entry>, kind: &str, place: Span, findings: &
         .primary(place, "written out by the conversion")
         .hint("here the default is a NodePort on free ports"),
     );
-    let mut service = vec![word("type", kind, place)];
+    let mut service = vec![Entry::text("type", kind, place)];
     service.extend(PORTS.map(|(key, port)| number(key, port, place)));
     fields.push(Entry {
         key: "service".to_owned(),
         key_span: place,
-        value: mapping(service, place),
+        value: Node::mapping(service, place),
     });
 }
 
@@ -398,7 +387,7 @@ fn default_ports(fields: &mut [Entry], findings: &mut Findings) {
         .any(|part| part.key == "type" && !part.value.is_null())
     {
         parts.retain(|part| part.key != "type");
-        parts.push(word("type", "ClusterIP", place));
+        parts.push(Entry::text("type", "ClusterIP", place));
     }
     let missing: Vec<(&str, i64)> = PORTS
         .into_iter()
@@ -424,6 +413,12 @@ fn default_ports(fields: &mut [Entry], findings: &mut Findings) {
 }
 
 // === parts ===
+
+fn said_converted(root: &Node, message: &str) -> Finding {
+    Finding::new(Code::Converted, message)
+        .primary(root.nearest_place("/kind").value, "")
+        .hint("`k0smotron-fleet convert` prints it as such")
+}
 
 fn said_renamed(old: &str, new: &str, place: Span) -> Finding {
     Finding::new(Code::Renamed, format!("`spec.{old}` was renamed to `{new}`"))
@@ -465,7 +460,7 @@ fn put(fields: &mut Vec<Entry>, path: &[&str], key_span: Span, value: Node, find
     };
     let index = fields.iter().position(|entry| entry.key == *first);
     let index = index.unwrap_or_else(|| {
-        let empty = mapping(Vec::new(), value.span);
+        let empty = Node::mapping(Vec::new(), value.span);
         fields.push(Entry {
             key: (*first).to_owned(),
             key_span,
@@ -489,7 +484,7 @@ fn put(fields: &mut Vec<Entry>, path: &[&str], key_span: Span, value: Node, find
         return;
     }
     if entry.value.is_null() {
-        entry.value = mapping(Vec::new(), entry.value.span);
+        entry.value = Node::mapping(Vec::new(), entry.value.span);
     }
     if let Data::Mapping(inner) = &mut entry.value.data {
         put(inner, rest, key_span, value, findings);
@@ -529,24 +524,6 @@ fn entries(node: Node) -> Vec<Entry> {
     match node.data {
         Data::Mapping(entries) => entries,
         Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::Sequence(_) => Vec::new(),
-    }
-}
-
-fn mapping(entries: Vec<Entry>, span: Span) -> Node {
-    Node {
-        data: Data::Mapping(entries),
-        span,
-    }
-}
-
-fn word(key: &str, text: &str, place: Span) -> Entry {
-    Entry {
-        key: key.to_owned(),
-        key_span: place,
-        value: Node {
-            data: Data::Text(text.to_owned()),
-            span: place,
-        },
     }
 }
 

@@ -108,10 +108,7 @@ fn check_metadata(root: &Node, findings: &mut Findings) {
 
 /// Puts the parts where they stand in a cluster.
 fn as_cluster(root: &Node) -> Node {
-    let mapping = |entries| Node {
-        data: Data::Mapping(entries),
-        span: root.span,
-    };
+    let mapping = |entries| Node::mapping(entries, root.span);
     let words: Vec<Entry> = ["labels", "annotations"]
         .iter()
         .filter_map(|key| root.entry(key).cloned())

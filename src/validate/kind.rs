@@ -166,28 +166,27 @@ fn class(document: &Document) -> Class {
         SET => Class::Set,
         REMOVED => Class::Removed,
         ADOPT => Class::Adopt,
-        pair if OTHERS.contains(&pair) => Class::Loose(Reason::LeftAlone {
-            kind: kind.to_owned(),
-            place,
-        }),
-        _ if FOREIGN_VERSIONS.contains(&api_version) && kind == FOREIGN_CLUSTER => Class::Foreign,
-        _ if FOREIGN_VERSIONS.contains(&api_version) && kind == FOREIGN_TOKEN => {
-            Class::Loose(Reason::LeftAlone {
-                kind: kind.to_owned(),
-                place,
-            })
-        }
+        pair if OTHERS.contains(&pair) => left_alone(kind, place),
         ("v1", "List") if holds_ours(root) => Class::Wrong(
             Finding::new(Code::NotSupportedYet, "a List of clusters is not read")
                 .primary(place, "")
                 .hint("write each item as a document of its own, with `---` between"),
         ),
-        _ if is_ours(group) || kind == CLUSTER.1 => Class::Wrong(unknown(root, api_version, kind)),
-        _ => Class::Loose(Reason::LeftAlone {
-            kind: kind.to_owned(),
-            place,
-        }),
+        _ => match foreign(document) {
+            Some(Foreign::Cluster) => Class::Foreign,
+            Some(Foreign::JoinTokenRequest) => left_alone(kind, place),
+            None if is_ours(group) || kind == CLUSTER.1 => Class::Wrong(unknown(root, api_version, kind)),
+            None => left_alone(kind, place),
+        },
     }
+}
+
+/// An empty kind is a document that is no Kubernetes object.
+fn left_alone(kind: &str, place: Span) -> Class {
+    Class::Loose(Reason::LeftAlone {
+        kind: kind.to_owned(),
+        place,
+    })
 }
 
 fn is_ours(group: &str) -> bool {
@@ -215,10 +214,7 @@ fn without_kind(document: &Document) -> Class {
         .iter()
         .any(|entry| is_near(&entry.key, &["apiVersion", "kind", "metadata", "spec"]));
     if !looks_like_object || root.entry("sops").is_some() {
-        return Class::Loose(Reason::LeftAlone {
-            kind: String::new(),
-            place: document.beginning(),
-        });
+        return left_alone("", document.beginning());
     }
     let has_kind = root.get("kind").is_some_and(|kind| kind.text().is_some());
     let (missing, right) = if has_kind {

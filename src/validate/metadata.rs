@@ -27,7 +27,7 @@ pub(super) enum Scope {
 }
 
 const ROOT_FIELDS: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
-const FIELDS: [&str; 4] = ["name", "namespace", "labels", "annotations"];
+pub(super) const FIELDS: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 /// Written by the server or by controllers.
 pub(super) const NOT_FOR_FILES: [&str; 11] = [
     "creationTimestamp",

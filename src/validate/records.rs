@@ -11,72 +11,72 @@ use crate::api::names::CLUSTER_NAME_MAX;
 use crate::diagnostic::{Code, Finding, Findings, Span};
 use crate::parse::{Document, Node};
 
-/// A cluster that was taken out of the files on purpose.
+/// What is said about one cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Removal {
-    pub spec: RemovedSpec,
+pub struct Record<S> {
+    pub spec: S,
     /// Where the cluster is named.
     pub place: Span,
     /// Where the kind of the record stands.
     pub kind: Span,
 }
 
+/// A cluster that was taken out of the files on purpose.
+pub type Removal = Record<RemovedSpec>;
+
 /// A cluster that was somebody else's.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Adoption {
-    pub spec: AdoptSpec,
-    /// Where the cluster is named.
-    pub place: Span,
-    /// Where the kind of the record stands.
-    pub kind: Span,
-}
+pub type Adoption = Record<AdoptSpec>;
 
 /// Checks the records of removed clusters; one for each cluster.
 pub(super) fn removed(documents: &[Document], findings: &mut Findings) -> Vec<Removal> {
-    let mut first = BTreeMap::new();
-    let mut records = Vec::new();
-    for document in documents {
-        let Some(spec) = check::<RemovedSpec>(document, "Removed", &schema::REMOVED, findings) else {
-            continue;
-        };
-        let (place, kind) = places(document);
-        if is_first(&mut first, &spec.target, place, findings) {
-            records.push(Removal { spec, place, kind });
-        }
-    }
-    without_doubles(records, &first, |record| &record.spec.target)
+    let read = |document: &Document, findings: &mut Findings| -> Option<RemovedSpec> {
+        check(document, "Removed", &schema::REMOVED, findings)
+    };
+    records(documents, read, |spec| &spec.target, findings)
 }
 
 /// Checks the records of adopted clusters; one for each cluster.
 pub(super) fn adopted(documents: &[Document], findings: &mut Findings) -> Vec<Adoption> {
-    let mut first = BTreeMap::new();
-    let mut records = Vec::new();
-    for document in documents {
-        let Some(spec) = check::<AdoptSpec>(document, "Adopt", &schema::ADOPT, findings) else {
-            continue;
-        };
+    let read = |document: &Document, findings: &mut Findings| -> Option<AdoptSpec> {
+        let spec: AdoptSpec = check(document, "Adopt", &schema::ADOPT, findings)?;
         if spec.from.fleet.is_some() == spec.from.manager.is_some() {
             findings.push(
                 Finding::new(Code::RuleBroken, "`spec.from` names a fleet or a manager")
                     .primary(document.root.nearest_place("/spec/from").name(), "")
                     .hint("write exactly one of `fleet` and `manager`"),
             );
-            continue;
+            return None;
         }
-        let (place, kind) = places(document);
-        if is_first(&mut first, &spec.target, place, findings) {
-            records.push(Adoption { spec, place, kind });
-        }
-    }
-    without_doubles(records, &first, |record| &record.spec.target)
+        Some(spec)
+    };
+    records(documents, read, |spec| &spec.target, findings)
 }
 
-fn places(document: &Document) -> (Span, Span) {
-    let root = &document.root;
-    (
-        root.nearest_place("/spec/target/name").value,
-        root.nearest_place("/kind").value,
-    )
+/// Reads all records of a kind. Of those that say two things about one cluster none holds.
+fn records<S>(
+    documents: &[Document],
+    read: impl Fn(&Document, &mut Findings) -> Option<S>,
+    target: fn(&S) -> &Target,
+    findings: &mut Findings,
+) -> Vec<Record<S>> {
+    let mut first = BTreeMap::new();
+    let mut records = Vec::new();
+    for document in documents {
+        let Some(spec) = read(document, findings) else {
+            continue;
+        };
+        let place = document.root.nearest_place("/spec/target/name").value;
+        if is_first(&mut first, target(&spec), place, findings) {
+            let kind = document.root.nearest_place("/kind").value;
+            records.push(Record { spec, place, kind });
+        }
+    }
+    records.retain(|record| {
+        first
+            .get(target(&record.spec))
+            .is_some_and(|(_, count)| *count == 1)
+    });
+    records
 }
 
 fn check<T: DeserializeOwned>(
@@ -135,10 +135,4 @@ fn is_first(first: &mut First, target: &Target, place: Span, findings: &mut Find
             .hint("keep one"),
     );
     false
-}
-
-/// Of records that say two things about one cluster none holds.
-fn without_doubles<T>(records: Vec<T>, first: &First, target: fn(&T) -> &Target) -> Vec<T> {
-    let is_alone = |record: &T| first.get(target(record)).is_some_and(|(_, count)| *count == 1);
-    records.into_iter().filter(is_alone).collect()
 }

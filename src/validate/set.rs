@@ -62,7 +62,9 @@ fn check_one(document: &Document, findings: &mut Findings) -> Option<ClusterSet>
     schema::SET.check(root, &mut own);
     let template = root.find("/spec/template").map(|(template, _)| template);
     if let Some(template) = template {
-        check_template(template, "/spec/template", &mut own);
+        check_template(template, &mut own);
+        let metadata = template.get("metadata").map(Node::entries);
+        check_metadata(metadata.unwrap_or_default(), &mut own);
     }
     let spec: Option<ClusterSetSpec> = if own.has_errors() {
         None
@@ -154,8 +156,30 @@ fn generators(root: &Node, spec: &ClusterSetSpec, findings: &mut Findings) -> Ve
     rows
 }
 
+/// Checks that the metadata of a template has no other keys than a cluster's.
+fn check_metadata(entries: &[Entry], findings: &mut Findings) {
+    for Entry {
+        key,
+        key_span,
+        value: _,
+    } in entries
+    {
+        if metadata::FIELDS.contains(&key.as_str()) {
+            continue;
+        }
+        findings.push(
+            Finding::new(Code::UnknownField, format!("unknown field {}", quote(key)))
+                .primary(*key_span, "not a field of `spec.template.metadata`")
+                .hint(match nearest(key, metadata::FIELDS) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "its fields are `name`, `namespace`, `labels`, `annotations`".to_owned(),
+                }),
+        );
+    }
+}
+
 /// Checks that all references can be read, and that none stands in a key.
-fn check_template(node: &Node, at: &str, findings: &mut Findings) {
+fn check_template(node: &Node, findings: &mut Findings) {
     match &node.data {
         Data::Mapping(entries) => {
             for Entry { key, key_span, value } in entries {
@@ -166,29 +190,12 @@ fn check_template(node: &Node, at: &str, findings: &mut Findings) {
                             .hint("references stand in values only"),
                     );
                 }
-                check_template(value, &pointer::push(at, key), findings);
-            }
-            let allowed: &[&str] = match at {
-                "/spec/template/metadata" => &["name", "namespace", "labels", "annotations"],
-                _ => return,
-            };
-            for entry in entries
-                .iter()
-                .filter(|entry| !allowed.contains(&entry.key.as_str()))
-            {
-                findings.push(
-                    Finding::new(Code::UnknownField, format!("unknown field {}", quote(&entry.key)))
-                        .primary(entry.key_span, "not a field of `spec.template.metadata`")
-                        .hint(match nearest(&entry.key, allowed.iter().copied()) {
-                            Some(near) => format!("did you mean `{near}`?"),
-                            None => "its fields are `name`, `namespace`, `labels`, `annotations`".to_owned(),
-                        }),
-                );
+                check_template(value, findings);
             }
         }
         Data::Sequence(items) => {
-            for (index, item) in items.iter().enumerate() {
-                check_template(item, &pointer::push(at, &index.to_string()), findings);
+            for item in items {
+                check_template(item, findings);
             }
         }
         Data::Text(text) => {
