@@ -60,14 +60,14 @@ pub enum Verb {
 #[command(next_help_heading = "Output")]
 pub struct Global {
     /// Print without colour, as does the environment variable NO_COLOR
-    #[arg(long, global = true, env = "K0SMOTRON_FLEET_NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, global = true, env = "K0SMOTRON_FLEET_NO_COLOR", value_parser = FalseyValueParser::new())]
     pub no_color: bool,
     /// Say more: every unchanged cluster, and where every value was written
-    #[arg(short, long, global = true, env = "K0SMOTRON_FLEET_VERBOSE", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(short, long, global = true, env = "K0SMOTRON_FLEET_VERBOSE", value_parser = FalseyValueParser::new())]
     pub verbose: bool,
     /// Say nothing on stderr but warnings, errors and questions
     #[arg(short, long, global = true, env = "K0SMOTRON_FLEET_QUIET", conflicts_with = "verbose",
-          value_parser = clap::builder::FalseyValueParser::new())]
+          value_parser = FalseyValueParser::new())]
     pub quiet: bool,
 }
 
@@ -223,10 +223,10 @@ pub struct PlanOutput {
     )]
     pub output: PlanFormat,
     /// Show each change by itself; otherwise four or more equal ones are told once
-    #[arg(long, env = "K0SMOTRON_FLEET_FULL", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "K0SMOTRON_FLEET_FULL", value_parser = FalseyValueParser::new())]
     pub full: bool,
     /// Show a line for each change and no more
-    #[arg(long, env = "K0SMOTRON_FLEET_COMPACT", conflicts_with = "full", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "K0SMOTRON_FLEET_COMPACT", conflicts_with = "full", value_parser = FalseyValueParser::new())]
     pub compact: bool,
 }
 
@@ -322,7 +322,7 @@ impl HubProtection {
     }
 }
 
-/// The Deployment passes its setting as the value, and no setting as one empty value.
+/// An empty value is none: a list may end with a comma, and what is empty is the beginning of every name.
 fn sorted(values: &[String]) -> Vec<String> {
     let values: BTreeSet<&String> = values.iter().filter(|value| !value.is_empty()).collect();
     values.into_iter().cloned().collect()

@@ -1,6 +1,7 @@
 //! What `plan`, `apply` and `status` have in common: read the files, look at the hub, plan, select.
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -34,7 +35,7 @@ pub struct PlanArguments {
     #[arg(long, value_name = "MANAGER", value_delimiter = ',')]
     pub force_conflicts: Vec<String>,
     /// Go on with the valid clusters although others have errors; nothing is deleted, and the exit code is then 5
-    #[arg(long, env = "K0SMOTRON_FLEET_KEEP_GOING", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "K0SMOTRON_FLEET_KEEP_GOING", value_parser = FalseyValueParser::new())]
     pub keep_going: bool,
 }
 
@@ -102,7 +103,7 @@ pub async fn prepare(
     asking: Asking,
     ui: &mut Ui,
 ) -> Result<(Prepared, Client), CliError> {
-    let files = read(arguments, ui)?;
+    let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
     let client = hub::connect(&arguments.hub).await?;
     let access = access(&client, &arguments.hub);
     let live = fleet::look(access, &files.reading).await?;
@@ -130,7 +131,7 @@ pub async fn prepare_offline(
     snapshot: &Snapshot,
     ui: &mut Ui,
 ) -> Result<Prepared, CliError> {
-    let files = read(arguments, ui)?;
+    let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
     let live = fleet::offline::look(snapshot, &files.reading, &arguments.hub.parent_namespace)?;
     // The moment of the record: a certificate that is renewed since then was not when the hub looked like that.
     let options = options(arguments, settings, snapshot.taken_at);
@@ -143,17 +144,6 @@ pub async fn prepare_offline(
         options,
         plan,
     })
-}
-
-fn read(arguments: &PlanArguments, ui: &mut Ui) -> Result<Files, CliError> {
-    let files = source::read(&arguments.source)?;
-    let on_errors = if arguments.keep_going {
-        OnErrors::KeepGoing
-    } else {
-        OnErrors::Stop
-    };
-    source::report(&files, on_errors, ui)?;
-    Ok(files)
 }
 
 fn options(arguments: &PlanArguments, settings: &Settings, now: Timestamp) -> PlanOptions {
@@ -174,7 +164,7 @@ fn narrow(plan: Plan, selection: &Selection, files: &Files, live: &Live) -> Plan
         return plan;
     }
     let is_selected = |id: &ObjectId| {
-        let composed = files.reading.clusters.iter().find(|cluster| cluster.id() == *id);
+        let composed = files.reading.cluster(id);
         let found = live.observed.objects.get(id);
         // What left the files has no path, so only who names it means it.
         let is_below = match composed {

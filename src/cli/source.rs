@@ -160,6 +160,20 @@ pub enum OnErrors {
     KeepGoing,
 }
 
+impl OnErrors {
+    /// Reads `--keep-going`.
+    pub fn of(keep_going: bool) -> Self {
+        if keep_going { Self::KeepGoing } else { Self::Stop }
+    }
+}
+
+/// Reads what PATH names, as [`read`] does, and says what is wrong in it, as [`report`] does.
+pub fn read_reported(source: &Source, on_errors: OnErrors, ui: &mut Ui) -> Result<Files, CliError> {
+    let files = read(source)?;
+    report(&files, on_errors, ui)?;
+    Ok(files)
+}
+
 /// Says on stderr what is wrong in the files.
 ///
 /// *Errors*: when there are errors and the command is not to go on; also with [`OnErrors::KeepGoing`] when the Fleet

@@ -73,6 +73,21 @@ fn parallelism(text: &str) -> Result<usize, String> {
     }
 }
 
+impl Arguments {
+    fn run_options<'a>(&self, revision: Option<&'a str>) -> RunOptions<'a> {
+        RunOptions {
+            first_apply: if self.first_apply {
+                FirstApply::Allowed
+            } else {
+                FirstApply::Refused
+            },
+            parallelism: self.parallelism,
+            deadline: self.deadline,
+            revision,
+        }
+    }
+}
+
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     let path = arguments.plan.source.path();
     match plan_file::read_if_meant(&path)? {
@@ -138,11 +153,6 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
         ui.say(&saved::stale(&checked.stale));
     }
     let fleet = saved.fleet();
-    let first_apply = if arguments.first_apply {
-        FirstApply::Allowed
-    } else {
-        FirstApply::Refused
-    };
     let approval = Approval {
         writes: Consent::Given,
         deletions: Consent::Given,
@@ -156,23 +166,16 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
         CliError::refused(format!("nothing was written: {refusal}"))
             .hint("pass --allow-data-loss if that is meant")
     })?;
-    let stop = CancellationToken::new();
-    let interrupted = signal::cancel_on_interrupt(&stop)?;
-    let options = RunOptions {
-        first_apply,
-        parallelism: arguments.parallelism,
-        deadline: arguments.deadline,
-        revision: saved.revision.as_deref(),
-    };
+    let options = arguments.run_options(saved.revision.as_deref());
     let subject = Subject {
         fleet: fleet.as_ref(),
         content: &saved.content,
     };
-    let executed = execute(access, subject, &live, &approved, &options, &stop, ui).await?;
+    let (executed, is_interrupted) = execute(access, subject, &live, &approved, &options, ui).await?;
     let run = Run {
         plan: &checked.plan,
         executed: &executed,
-        is_interrupted: interrupted.is_cancelled(),
+        is_interrupted,
         left_out: LeftOut::of(!checked.stale.is_empty() || saved.has_errors),
     };
     finish(&run, saved::document(saved), format, ui)
@@ -189,61 +192,51 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     .await?;
     let access = flow::access(&client, &arguments.plan.hub);
     let fleet = prepared.files.reading.fleet.as_ref();
-    let first_apply = if arguments.first_apply {
-        FirstApply::Allowed
-    } else {
-        FirstApply::Refused
-    };
+    let options = arguments.run_options(prepared.files.tree.revision.as_deref());
     if format == Format::Text {
         ui.answer(&prepared.text(ui))?;
     }
     if !prepared.plan.is_empty() {
         // Before the question: nobody should be asked what will be refused.
-        fleet::may_write(access, fleet, &prepared.live, first_apply)?;
+        fleet::may_write(access, fleet, &prepared.live, options.first_apply)?;
     }
     let name = fleet.map_or("delete", |fleet: &Fleet| fleet.name.as_str());
     let approved = confirm::approve(prepared.plan.clone(), name, &arguments.answers, format, ui)?;
-    let stop = CancellationToken::new();
-    let interrupted = signal::cancel_on_interrupt(&stop)?;
-    let options = RunOptions {
-        first_apply,
-        parallelism: arguments.parallelism,
-        deadline: arguments.deadline,
-        revision: prepared.files.tree.revision.as_deref(),
-    };
     let content = fleet::content(&prepared.files.reading);
     let subject = Subject {
         fleet,
         content: &content,
     };
-    let executed = execute(access, subject, &prepared.live, &approved, &options, &stop, ui).await?;
+    let (executed, is_interrupted) =
+        execute(access, subject, &prepared.live, &approved, &options, ui).await?;
     let run = Run {
         plan: &prepared.plan,
         executed: &executed,
-        is_interrupted: interrupted.is_cancelled(),
+        is_interrupted,
         left_out: LeftOut::of(prepared.files.reading.findings.has_errors()),
     };
     finish(&run, prepared.document(), format, ui)
 }
 
-/// Executes with progress on stderr.
+/// Executes with progress on stderr, until a signal stops it. Returns also whether one did.
 async fn execute(
     access: Access<'_>,
     subject: Subject<'_>,
     live: &Live,
     approved: &ApprovedPlan,
     options: &RunOptions<'_>,
-    stop: &CancellationToken,
     ui: &mut Ui,
-) -> Result<Executed, CliError> {
+) -> Result<(Executed, bool), CliError> {
+    let stop = CancellationToken::new();
+    let interrupted = signal::cancel_on_interrupt(&stop)?;
     let (sender, receiver) = mpsc::unbounded_channel();
     let shown = progress::show(receiver, approved.plan(), ui);
     let run = async {
         let sender = sender;
-        fleet::execute(access, subject, live, approved, options, Some(&sender), stop).await
+        fleet::execute(access, subject, live, approved, options, Some(&sender), &stop).await
     };
     let (executed, ()) = tokio::join!(run, shown);
-    Ok(executed?)
+    Ok((executed?, interrupted.is_cancelled()))
 }
 
 /// Whether something was not even tried: clusters with errors, stale entries.

@@ -5,6 +5,7 @@ use clap::Args;
 use crate::cli::args::Source;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::show::yaml;
 use crate::cli::source::{self, Files, OnErrors};
 use crate::cli::ui::Ui;
 use crate::compose::{self, Reading};
@@ -30,15 +31,7 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     let selected = converted
         .iter()
         .filter(|one| files.tree.selects(&one.source_path));
-    let mut text = String::new();
-    for one in selected {
-        let document = serde_saphyr::to_string(&one.object)
-            .map_err(|error| CliError::failed("cannot write an object as YAML").caused_by(&error))?;
-        text.push_str(&format!("---\n# {}\n{document}", one.source_path));
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
-    }
+    let text = yaml::documents(selected.map(|one| (one.source_path.as_str(), &one.object)))?;
     if text.is_empty() {
         ui.say("nothing to convert: there is no `Cluster` and no `JoinTokenRequest` of k0smotron\n");
     }

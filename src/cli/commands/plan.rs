@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::cli::args::{PlanFormat, PlanOutput};
@@ -30,7 +31,7 @@ pub struct Arguments {
     #[command(flatten)]
     output: PlanOutput,
     /// Exit with 2 when `apply` would write something now
-    #[arg(long, env = "K0SMOTRON_FLEET_DETAILED_EXITCODE", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "K0SMOTRON_FLEET_DETAILED_EXITCODE", value_parser = FalseyValueParser::new())]
     detailed_exitcode: bool,
     /// Save the plan in this file, for `show` and `apply`
     #[arg(long, value_name = "FILE", env = "K0SMOTRON_FLEET_OUT")]
@@ -44,7 +45,7 @@ pub struct Arguments {
     )]
     snapshot: Option<PathBuf>,
     /// Show also which objects of each cluster the operator would write
-    #[arg(long, env = "K0SMOTRON_FLEET_CHILDREN", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "K0SMOTRON_FLEET_CHILDREN", value_parser = FalseyValueParser::new())]
     children: bool,
     /// Say what an operator with this renderer revision would do, also to clusters whose files stay as they are
     #[arg(long, value_name = "NUMBER", env = "K0SMOTRON_FLEET_RENDERER_REVISION", value_parser = revision)]

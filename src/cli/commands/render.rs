@@ -1,12 +1,13 @@
 //! `render`: the clusters as they are composed from the files.
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::cli::args::{Selection, Source};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::show::json;
+use crate::cli::show::{json, yaml};
 use crate::cli::source::{self, OnErrors};
 use crate::cli::ui::Ui;
 use crate::compose::Composed;
@@ -19,7 +20,7 @@ pub struct Arguments {
     #[command(flatten)]
     selection: Selection,
     /// Print the valid clusters although others have errors; the exit code is then 5
-    #[arg(long, env = "K0SMOTRON_FLEET_KEEP_GOING", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "K0SMOTRON_FLEET_KEEP_GOING", value_parser = FalseyValueParser::new())]
     keep_going: bool,
     /// Format of the answer
     #[arg(
@@ -41,13 +42,7 @@ enum RenderFormat {
 }
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
-    let files = source::read(&arguments.source)?;
-    let on_errors = if arguments.keep_going {
-        OnErrors::KeepGoing
-    } else {
-        OnErrors::Stop
-    };
-    source::report(&files, on_errors, ui)?;
+    let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
     let filter = arguments.selection.filter();
     let selected: Vec<&Composed> = files
         .reading
@@ -57,7 +52,12 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         .filter(|cluster| filter.matches(&cluster.id(), Some(&cluster.object)))
         .collect();
     match arguments.output {
-        RenderFormat::Yaml => ui.answer(&yaml(&selected)?)?,
+        RenderFormat::Yaml => {
+            let objects = selected
+                .iter()
+                .map(|cluster| (cluster.source_path.as_str(), &cluster.object));
+            ui.answer(&yaml::documents(objects)?)?;
+        }
         RenderFormat::Json => {
             let clusters: Vec<_> = selected
                 .iter()
@@ -71,18 +71,4 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     } else {
         Exit::Success
     })
-}
-
-fn yaml(clusters: &[&Composed]) -> Result<String, CliError> {
-    let mut text = String::new();
-    for cluster in clusters {
-        let document = serde_saphyr::to_string(&cluster.object).map_err(|error| {
-            CliError::failed(format!("cannot write {} as YAML", cluster.id())).caused_by(&error)
-        })?;
-        text.push_str(&format!("---\n# {}\n{document}", cluster.source_path));
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
-    }
-    Ok(text)
 }

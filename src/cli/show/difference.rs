@@ -52,11 +52,9 @@ pub fn lines(change: &FieldChange) -> Option<Vec<String>> {
 /// Texts with their own lines, everything structured with one line a value.
 fn long(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) if text.contains('\n') || text.len() > LONG => Some(text.clone()),
-        Value::Array(_) | Value::Object(_) if value.to_string().len() > LONG => Some(format!("{value:#}")),
-        Value::String(_) if value.to_string().len() <= LONG => None,
+        Value::String(text) => (text.contains('\n') || text.len() > LONG).then(|| text.clone()),
         Value::Array(_) | Value::Object(_) => Some(format!("{value:#}")).filter(|text| text.len() > LONG),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 

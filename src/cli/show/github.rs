@@ -4,7 +4,7 @@ use super::group::{self, Block, Grouping};
 use super::json::verb;
 use super::text::{self, name};
 use crate::diagnostic::{Findings, SourceTree, visible};
-use crate::plan::{Impact, Operation, Plan};
+use crate::plan::{Impact, Plan, Verb};
 
 /// Names in one message.
 const NAMES_MAX: usize = 20;
@@ -25,12 +25,17 @@ pub fn annotations(plan: &Plan, findings: &Findings, tree: &SourceTree, summary:
         lines.push(line(level, place, finding.code.as_str(), &finding.message));
     }
     let mut blocks = group::blocks(plan.actions(), Grouping::Equal);
-    blocks.sort_by_key(|block| (!is_delete(block), std::cmp::Reverse(block.first.impact)));
+    blocks.sort_by_key(|block| {
+        (
+            block.verb() != Verb::Delete,
+            std::cmp::Reverse(block.first.impact),
+        )
+    });
     for block in &blocks {
-        let level = match (is_delete(block), block.first.impact) {
-            (true, _) | (false, Impact::DataLoss) => "error",
-            (false, Impact::Disruptive | Impact::Unknown) => "warning",
-            (false, Impact::Safe | Impact::Rolling) => "notice",
+        let level = match (block.verb(), block.first.impact) {
+            (Verb::Delete, _) | (Verb::Create | Verb::Change, Impact::DataLoss) => "error",
+            (Verb::Create | Verb::Change, Impact::Disruptive | Impact::Unknown) => "warning",
+            (Verb::Create | Verb::Change, Impact::Safe | Impact::Rolling) => "notice",
         };
         let title = format!(
             "{} {} ({})",
@@ -57,10 +62,6 @@ pub fn annotations(plan: &Plan, findings: &Findings, tree: &SourceTree, summary:
     }
     lines.push(line("notice", None, "k0smotron-fleet plan", summary.trim_end()));
     lines.join("\n") + "\n"
-}
-
-fn is_delete(block: &Block<'_>) -> bool {
-    matches!(block.first.operation, Operation::Delete { .. })
 }
 
 fn names(block: &Block<'_>) -> String {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::json::verb;
 use crate::object::ObjectId;
-use crate::plan::{Action, FieldChange, Held, HeldReason, Impact};
+use crate::plan::{Action, FieldChange, Held, HeldReason, Impact, Verb};
 
 /// Fewer equal changes than this stay one by one: three blocks are still read.
 const FEWEST: usize = 4;
@@ -32,6 +32,13 @@ pub struct Block<'a> {
     pub reason: String,
 }
 
+impl Block<'_> {
+    /// What is done to each of them.
+    pub fn verb(&self) -> Verb {
+        self.first.operation.verb()
+    }
+}
+
 /// One thing that is not done, or several for the same reason.
 #[derive(Clone, Debug)]
 pub struct HeldBlock<'a> {
@@ -42,19 +49,22 @@ pub struct HeldBlock<'a> {
 
 /// Puts actions together, each block at the place of its first.
 pub fn blocks<'a>(actions: impl Iterator<Item = &'a Action>, grouping: Grouping) -> Vec<Block<'a>> {
-    let actions: Vec<(String, Block<'a>)> = actions.map(|action| (key(action), alone(action))).collect();
-    let mut members: BTreeMap<String, Vec<Block<'a>>> = BTreeMap::new();
-    for (key, block) in &actions {
-        members.entry(key.clone()).or_default().push(block.clone());
+    if grouping == Grouping::Nothing {
+        return actions.map(alone).collect();
+    }
+    let actions: Vec<(String, &Action)> = actions.map(|action| (key(action), action)).collect();
+    let mut members: BTreeMap<&str, Vec<&'a Action>> = BTreeMap::new();
+    for (key, action) in &actions {
+        members.entry(key).or_default().push(action);
     }
     let mut blocks = Vec::new();
-    for (key, block) in actions {
-        let count = members.get(&key).map_or(0, Vec::len);
-        if grouping == Grouping::Nothing || (count > 0 && count < FEWEST) {
-            blocks.push(block);
-        } else if let Some(members) = members.remove(&key) {
+    for (key, action) in &actions {
+        let count = members.get(key.as_str()).map_or(0, Vec::len);
+        if count > 0 && count < FEWEST {
+            blocks.push(alone(action));
+        } else if let Some(members) = members.remove(key.as_str()) {
             // Those that come later find their key taken.
-            blocks.extend(together(members));
+            blocks.extend(together(&members));
         }
     }
     blocks
@@ -124,9 +134,9 @@ fn alone(action: &Action) -> Block<'_> {
     }
 }
 
-fn together(members: Vec<Block<'_>>) -> Option<Block<'_>> {
-    let mut members = members.into_iter();
-    let mut block = members.next()?;
+fn together<'a>(members: &[&'a Action]) -> Option<Block<'a>> {
+    let (first, others) = members.split_first()?;
+    let mut block = alone(first);
     let id = &block.first.id;
     for change in &mut block.changes {
         change.old = change.old.as_ref().map(|value| general_value(value, id));
@@ -135,14 +145,14 @@ fn together(members: Vec<Block<'_>>) -> Option<Block<'_>> {
     for effect in &mut block.effects {
         *effect = general(effect, id);
     }
-    for member in members {
+    for member in others {
         for (change, other) in block.changes.iter_mut().zip(&member.changes) {
             if change.source != other.source {
                 change.source = None;
             }
         }
         block.reason = common(&block.reason, &member.reason);
-        block.ids.extend(member.ids);
+        block.ids.push(&member.id);
     }
     Some(block)
 }

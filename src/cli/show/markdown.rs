@@ -9,7 +9,7 @@ use super::text::{self, Heading, name};
 use crate::diagnostic::visible;
 use crate::fleet::Admission;
 use crate::object::{ObjectId, pointer};
-use crate::plan::{Operation, Plan};
+use crate::plan::{Plan, Verb};
 
 /// GitHub takes 65,536 characters, GitLab more; the rest is for whoever puts a line around it.
 pub const BYTES_MAX: usize = 60_000;
@@ -39,7 +39,7 @@ pub fn comment(comment: &Comment<'_>) -> String {
     let (deletions, mut writes): (Vec<Block<'_>>, Vec<Block<'_>>) =
         group::blocks(plan.actions(), Grouping::Equal)
             .into_iter()
-            .partition(is_delete);
+            .partition(|block| block.verb() == Verb::Delete);
     page.section(
         "Deletions",
         deletions.iter().map(|block| (block.ids.len(), written(block))),
@@ -54,8 +54,9 @@ pub fn comment(comment: &Comment<'_>) -> String {
             )
         }),
     );
-    writes.sort_by_key(|block| (is_create(block), std::cmp::Reverse(block.first.impact)));
-    let (creates, changes): (Vec<Block<'_>>, Vec<Block<'_>>) = writes.into_iter().partition(is_create);
+    writes.sort_by_key(|block| std::cmp::Reverse(block.first.impact));
+    let (creates, changes): (Vec<Block<'_>>, Vec<Block<'_>>) =
+        writes.into_iter().partition(|block| block.verb() == Verb::Create);
     page.section(
         "Changes",
         changes.iter().map(|block| (block.ids.len(), written(block))),
@@ -147,26 +148,15 @@ fn head(plan: &Plan, heading: &Heading<'_>, digest: Option<&str>) -> String {
     format!("### {summary}\n\n{words}\n")
 }
 
-fn is_delete(block: &Block<'_>) -> bool {
-    matches!(block.first.operation, Operation::Delete { .. })
-}
-
-fn is_create(block: &Block<'_>) -> bool {
-    matches!(
-        block.first.operation,
-        Operation::Create { .. } | Operation::Issue { .. }
-    )
-}
-
 fn written(block: &Block<'_>) -> String {
     let impact = block.first.impact.as_str();
-    let word = match (is_delete(block), is_create(block)) {
-        (true, _) => format!("**DELETE, {impact}**"),
-        (false, true) => "create".to_owned(),
-        (false, false) => format!("**{impact}**"),
-    };
     // No deletion is left unnamed.
-    let names = names(&block.ids, if is_delete(block) { usize::MAX } else { NAMES_MAX });
+    let (word, most) = match block.verb() {
+        Verb::Delete => (format!("**DELETE, {impact}**"), usize::MAX),
+        Verb::Create => ("create".to_owned(), NAMES_MAX),
+        Verb::Change => (format!("**{impact}**"), NAMES_MAX),
+    };
+    let names = names(&block.ids, most);
     let mut text = format!("- {word} {names}");
     if !block.reason.is_empty() {
         text.push_str(&format!(" ({})", words(&block.reason)));

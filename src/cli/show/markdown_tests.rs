@@ -4,7 +4,7 @@ use super::*;
 use crate::fleet::Hub;
 use crate::fleet::admission::Denied;
 use crate::object::{Object, kinds};
-use crate::plan::{Action, FieldChange, Held, HeldReason, Impact, Propagation, Wave};
+use crate::plan::{Action, FieldChange, Held, HeldReason, Impact, Operation, Propagation, Wave};
 
 fn id(name: &str) -> ObjectId {
     ObjectId::new(kinds::K0SMOTRON_CLUSTER, "edge", name)

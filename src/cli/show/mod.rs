@@ -11,3 +11,4 @@ pub mod outcome;
 pub mod saved;
 pub mod table;
 pub mod text;
+pub mod yaml;

@@ -15,7 +15,7 @@ use crate::cli::ui::{CHANGE, COLUMNS, CREATE, DELETE, FAINT, Verbosity, WARNING,
 use crate::diagnostic::visible;
 use crate::fleet::Hub;
 use crate::object::{ObjectId, kinds, pointer};
-use crate::plan::{Action, FieldChange, HeldReason, Impact, Operation, Plan, Upgraded, Verb};
+use crate::plan::{Action, FieldChange, HeldReason, Impact, Plan, Upgraded, Verb};
 
 /// Characters of one value. Longer ones are cut: who needs all of it takes `-o json`.
 const VALUE_MAX: usize = 240;
@@ -100,7 +100,7 @@ pub fn with_children(plan: &Plan, heading: &Heading<'_>, children: &Children, de
         text
     };
     let (deletions, writes): (Vec<&Block<'_>>, Vec<&Block<'_>>) =
-        blocks.iter().partition(|block| is_delete(block.first));
+        blocks.iter().partition(|block| block.verb() == Verb::Delete);
     text.extend(writes.into_iter().map(entry));
     text.extend(held.iter().map(|held| held_entry(held, width, detail)));
     if !plan.unchanged.is_empty() {
@@ -172,7 +172,7 @@ pub fn summary(plan: &Plan, fleet: Option<&Fleet>) -> String {
 fn impacts(plan: &Plan) -> String {
     let mut counted: Vec<(Impact, usize)> = Vec::new();
     for action in plan.actions() {
-        if matches!(action.operation, Operation::Create { .. }) || is_delete(action) {
+        if action.operation.verb() != Verb::Change {
             continue;
         }
         match counted.iter_mut().find(|(impact, _)| *impact == action.impact) {
@@ -190,10 +190,6 @@ fn impacts(plan: &Plan) -> String {
     } else {
         format!(" ({})", words.join(", "))
     }
-}
-
-fn is_delete(action: &Action) -> bool {
-    matches!(action.operation, Operation::Delete { .. })
 }
 
 /// Clusters are what a fleet is about, so only other kinds are named with their kind.
@@ -228,7 +224,7 @@ fn names_of(ids: &[&ObjectId], most: usize) -> String {
 
 fn entry(block: &Block<'_>, width: usize, detail: Detail) -> String {
     let action = block.first;
-    let (style, symbol, word, impact) = match action.operation.verb() {
+    let (style, symbol, word, impact) = match block.verb() {
         Verb::Create => (CREATE, '+', "create", None),
         Verb::Change => (CHANGE, '~', action.impact.as_str(), None),
         Verb::Delete => (DELETE, '-', "DELETE", Some(action.impact.as_str())),
@@ -238,22 +234,27 @@ fn entry(block: &Block<'_>, width: usize, detail: Detail) -> String {
     let mut text = format!("  {style}{symbol}{style:#} {title:width$}  {style}{word}{style:#}{impact}\n");
     let mut rows: Vec<Row> = Vec::new();
     if block.ids.len() > 1 {
-        let most = if is_delete(action) { usize::MAX } else { NAMES_MAX };
+        let most = if block.verb() == Verb::Delete {
+            usize::MAX
+        } else {
+            NAMES_MAX
+        };
         rows.push(Row::words("names", names_of(&block.ids, most)));
     }
     if detail == Detail::Compact {
         // What goes is named all the same.
-        if is_delete(action) {
+        if block.verb() == Verb::Delete {
             text.push_str(&table(&rows));
         }
         return text;
     }
     if !block.reason.is_empty() {
-        let label = if is_place(&block.reason) || block.ids.len() > 1 && !block.reason.contains(' ') {
-            "at"
-        } else {
-            "why"
-        };
+        let label =
+            if group::place(&block.reason).is_some() || block.ids.len() > 1 && !block.reason.contains(' ') {
+                "at"
+            } else {
+                "why"
+            };
         rows.push(Row::words(label, block.reason.clone()));
     }
     for change in &block.changes {
@@ -351,13 +352,6 @@ impl Row {
             lines: Vec::new(),
         }
     }
-}
-
-/// Says whether a reason is `path:line:column`.
-fn is_place(reason: &str) -> bool {
-    let mut parts = reason.rsplitn(3, ':');
-    let is_number = |part: Option<&str>| part.is_some_and(|part| part.parse::<usize>().is_ok());
-    is_number(parts.next()) && is_number(parts.next()) && parts.next().is_some()
 }
 
 fn held_entry(held: &HeldBlock<'_>, width: usize, detail: Detail) -> String {

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::object::Object;
-use crate::plan::{Held, Propagation, Wave};
+use crate::plan::{Held, Operation, Propagation, Wave};
 
 fn id(namespace: &str, name: &str) -> ObjectId {
     ObjectId::new(kinds::K0SMOTRON_CLUSTER, namespace, name)
