@@ -20,6 +20,9 @@ use crate::render::Settings;
 /// Clusters as the files say, for values that a saved plan does not hold. Empty: only what is live is taken.
 pub type Values = BTreeMap<ObjectId, Object>;
 
+/// Values that nobody has: object and field path in words, by the object they are for.
+type Withheld = BTreeMap<ObjectId, Vec<String>>;
+
 /// Returns a plan as it is stored.
 pub fn save(plan: &Plan, reading: &Reading, live: &Live, options: &PlanOptions) -> SavedPlan {
     let cluster = |namespace: &str, name: &str| ObjectId::new(kinds::K0SMOTRON_CLUSTER, namespace, name);
@@ -70,7 +73,7 @@ pub async fn look_again(access: Access<'_>, saved: &SavedPlan) -> Result<Live, F
 /// it a second time.
 ///
 /// *Errors*: another hub than the Fleet names; values that the plan does not hold and nobody else has
-/// ([`FleetError::Withheld`]), unless the plan is stale anyway.
+/// ([`FleetError::Withheld`]), unless the plan is stale or refused anyway; then [`Checked::withheld`] names them.
 /// *Effects*: those of [`super::plan`].
 pub async fn check(
     access: Access<'_>,
@@ -88,7 +91,7 @@ pub async fn check(
             ..Checked::default()
         });
     }
-    let (bodies, missing) = bodies(saved, live, values);
+    let (bodies, withheld) = bodies(saved, live, values);
     let entries: Vec<FleetEntry> = saved
         .entries
         .iter()
@@ -112,17 +115,25 @@ pub async fn check(
     let named = saved.not_written();
     let policy = policy(saved, live, !(entries.is_empty() && named.is_empty()));
     let anew = planning::of_entries(Sight::Hub(access), &entries, &named, live, &policy, &options).await?;
-    let checked = check_saved(saved, &bodies, &live.observed, anew);
-    if checked.stale.is_empty() && checked.refused.is_empty() && !missing.is_empty() {
+    let mut checked = check_saved(saved, &bodies, &live.observed, anew);
+    if checked.stale.is_empty() && checked.refused.is_empty() && !withheld.is_empty() {
+        let missing = withheld.into_values().flatten().collect();
         return Err(FleetError::Withheld { missing });
     }
+    let is_left = |id: &ObjectId| checked.plan.actions().any(|action| action.id == *id);
+    checked.withheld = withheld
+        .into_iter()
+        .filter(|(id, _)| is_left(id))
+        .flat_map(|(_, missing)| missing)
+        .collect();
     Ok(checked)
 }
 
-/// Returns what entries send, complete where the values are found, and the places of those that are not.
-fn bodies(saved: &SavedPlan, live: &Live, values: &Values) -> (BTreeMap<ObjectId, Object>, Vec<String>) {
+/// Returns what entries send, and of those with values that are not found the places of these: such a body holds masks
+/// and is only to be compared.
+fn bodies(saved: &SavedPlan, live: &Live, values: &Values) -> (BTreeMap<ObjectId, Object>, Withheld) {
     let mut bodies = BTreeMap::new();
-    let mut missing = Vec::new();
+    let mut withheld = Withheld::new();
     for entry in &saved.entries {
         let Some(patch) = &entry.patch else { continue };
         let found = [
@@ -134,17 +145,16 @@ fn bodies(saved: &SavedPlan, live: &Live, values: &Values) -> (BTreeMap<ObjectId
             Ok(body) => body,
             Err(pointers) => {
                 let path = |pointer: &String| crate::object::pointer::to_field_path(pointer);
-                missing.extend(
-                    pointers
-                        .iter()
-                        .map(|pointer| format!("{} {}", entry.object, path(pointer))),
-                );
+                let missing = pointers
+                    .iter()
+                    .map(|pointer| format!("{} {}", entry.object, path(pointer)));
+                withheld.insert(entry.object.clone(), missing.collect());
                 patch.clone()
             }
         };
         bodies.insert(entry.object.clone(), body);
     }
-    (bodies, missing)
+    (bodies, withheld)
 }
 
 /// The guards of the Fleet as it was saved, and what the hub says now.

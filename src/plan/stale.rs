@@ -155,6 +155,9 @@ pub struct Checked {
     pub refused: Vec<super::Held>,
     /// Entries that need no write any more.
     pub done: Vec<ObjectId>,
+    /// Values that actions of `plan` must send and that nobody has: object and field path in words. While there are
+    /// any, `plan` holds masks and must not be executed.
+    pub withheld: Vec<String>,
     /// The entries that fit, exactly as they were saved but for the resource versions of what is deleted.
     pub plan: Plan,
 }

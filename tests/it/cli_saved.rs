@@ -211,17 +211,44 @@ async fn a_plan_that_was_altered_or_is_of_another_version_is_not_done() {
     fleet.is_as_before().await;
 }
 
+/// A spec with a value that may be a secret.
+fn with_values(replicas: u8) -> String {
+    format!(
+        "spec:\n  replicas: {replicas}\n  version: v1.35.7+k0s.0\n  service: {{type: ClusterIP}}\n  k0sConfig:\n    \
+         apiVersion: k0s.k0sproject.io/v1beta1\n    kind: ClusterConfig\n    spec:\n      extensions:\n        helm:\n          charts:\n          \
+         - {{name: a, chartname: a/a, namespace: a, values: 'password: canary-7f3a'}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_value_that_is_missing_is_never_written_as_its_mask_beside_what_is_stale() {
+    let fleet = Fleet::new("masked", "").await;
+    fleet.cluster("berlin", ONE);
+    assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    fleet.cluster("berlin", &ONE.replace("v1.35.7+k0s.0", NEXT));
+    fleet.cluster("rome", &with_values(1));
+    assert_eq!(fleet.run(&["plan", "--out", "plan.json"]).await.code, 0);
+    let older = json!({"spec": {"version": "v1.35.6+k0s.0"}});
+    fleet
+        .patch("berlin", &["--field-manager=kubectl-edit"], older)
+        .await;
+    let output = fleet.run(&["apply", "plan.json", "--skip-stale"]).await;
+    assert_eq!(output.code, 4, "{}{}", output.stdout, output.stderr);
+    assert!(output.stderr.contains("--values-from"), "{}", output.stderr);
+    assert_eq!(fleet.names().await, ["berlin"]);
+    let output = fleet
+        .run(&["apply", "plan.json", "--skip-stale", "--values-from", "."])
+        .await;
+    assert_eq!(output.code, 5, "{}{}", output.stdout, output.stderr);
+    let live = fleet.live().await;
+    let chart = live[1].pointer("/spec/k0sConfig/spec/extensions/helm/charts/0/values");
+    assert_eq!(chart, Some(&json!("password: canary-7f3a")));
+}
+
 #[tokio::test]
 async fn values_that_may_be_secrets_are_not_in_a_saved_plan_and_come_from_the_files() {
     let fleet = Fleet::new("withheld", "").await;
-    let with = |replicas: u8| {
-        format!(
-            "spec:\n  replicas: {replicas}\n  version: v1.35.7+k0s.0\n  service: {{type: ClusterIP}}\n  k0sConfig:\n    \
-             apiVersion: k0s.k0sproject.io/v1beta1\n    kind: ClusterConfig\n    spec:\n      extensions:\n        helm:\n          charts:\n          \
-             - {{name: a, chartname: a/a, namespace: a, values: 'password: canary-7f3a'}}\n"
-        )
-    };
-    fleet.cluster("berlin", &with(1));
+    fleet.cluster("berlin", &with_values(1));
     let output = fleet.run(&["plan", "--out", "plan.json"]).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(!fleet.saved("plan.json").to_string().contains("canary-7f3a"));
@@ -236,7 +263,7 @@ async fn values_that_may_be_secrets_are_not_in_a_saved_plan_and_come_from_the_fi
     let chart = live[0].pointer("/spec/k0sConfig/spec/extensions/helm/charts/0/values");
     assert_eq!(chart, Some(&json!("password: canary-7f3a")));
     // What is live already needs no files.
-    fleet.cluster("berlin", &with(3));
+    fleet.cluster("berlin", &with_values(3));
     assert_eq!(fleet.run(&["plan", "--out", "plan.json"]).await.code, 0);
     let output = fleet.run(&["apply", "plan.json"]).await;
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);

@@ -21,7 +21,7 @@ use crate::cli::show::{json, outcome, saved, text};
 use crate::cli::signal;
 use crate::cli::source;
 use crate::cli::ui::Ui;
-use crate::fleet::{self, Access, Executed, FirstApply, Live, RunOptions, Subject, Values};
+use crate::fleet::{self, Access, Executed, FirstApply, FleetError, Live, RunOptions, Subject, Values};
 use crate::plan::{self, Approval, ApprovedPlan, Consent, Plan, SavedPlan};
 use crate::render::Settings;
 
@@ -148,6 +148,10 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
     if let Some(held) = checked.refused.first() {
         let error = CliError::refused(format!("nothing was written: {}: {}", held.id, held.waiting_on));
         return Err(error.hint("plan again: a guard holds what was planned"));
+    }
+    if !checked.withheld.is_empty() {
+        let missing = checked.withheld;
+        return Err(FleetError::Withheld { missing }.into());
     }
     if !checked.stale.is_empty() {
         ui.say(&saved::stale(&checked.stale));
