@@ -114,8 +114,10 @@ impl ClientError {
     /// Says whether the credentials are good and merely lack a right.
     pub fn is_about_rights(&self) -> bool {
         match self {
-            // A policy or webhook refuses with the same status as a missing right; its words are not about users.
-            Self::Forbidden { source, .. } => source.message.contains(" cannot "),
+            // A policy or webhook refuses with the same status as a missing right, in whatever words it likes.
+            Self::Forbidden { source, .. } => {
+                source.message.contains(" is forbidden: User \"") && source.message.contains("\" cannot ")
+            }
             Self::ReadKubeconfig { .. }
             | Self::NoConfiguration
             | Self::InvalidKubeconfig { .. }

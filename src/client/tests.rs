@@ -297,3 +297,35 @@ async fn a_server_that_is_not_there_is_named_with_the_reason_and_nothing_of_the_
     );
     assert!(!error.is_outcome_unknown());
 }
+
+#[tokio::test]
+async fn only_words_of_the_authorizer_are_about_rights() {
+    let cases = [
+        (
+            r#"k0smotronclusters.k0smotron.io "edge" is forbidden: User "ci" cannot patch resource "k0smotronclusters" in API group "k0smotron.io" in the namespace "tenant-7""#,
+            true,
+        ),
+        (
+            r#"admission webhook "policy.example.org" denied the request: a cluster cannot have one replica"#,
+            false,
+        ),
+        (
+            r#"k0smotronclusters.k0smotron.io "edge" is forbidden: ValidatingAdmissionPolicy 'size' with binding 'size' denied request: it cannot grow"#,
+            false,
+        ),
+        (
+            r#"k0smotronclusters.k0smotron.io "edge" is forbidden: exceeded quota: clusters, requested: count/k0smotronclusters.k0smotron.io=1"#,
+            false,
+        ),
+    ];
+    for (message, expected) in cases {
+        let (client, _) = server(move |_| {
+            (
+                403,
+                json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": message}),
+            )
+        });
+        let error = client.dry_run(&cluster(), Some("1"), "fleet").await.unwrap_err();
+        assert_eq!(error.is_about_rights(), expected, "{message}");
+    }
+}
