@@ -16,7 +16,7 @@ use super::withheld::{self, Withheld};
 use super::{Action, FieldChange, Held, Impact, Operation, Plan, Propagation, Prune, Wave, stale};
 use crate::api::fleet::{Fleet, FleetSpec};
 use crate::api::labels;
-use crate::object::{Object, ObjectId, ObjectSet, digest};
+use crate::object::{Object, ObjectId, ObjectSet, digest, kinds};
 use crate::render::Settings;
 
 /// What the first field of the file says.
@@ -223,7 +223,10 @@ impl SavedPlan {
                 actual,
             });
         }
-        Ok(saved)
+        match saved.entries.iter().find_map(contradiction) {
+            Some(reason) => Err(SavedPlanError::Malformed { reason }),
+            None => Ok(saved),
+        }
     }
 
     /// Returns the file's text.
@@ -284,6 +287,21 @@ impl SavedPlan {
         }
         digest(&content)
     }
+}
+
+/// Says why an entry is none that a plan of a fleet has: then what it shows need not be what it writes.
+fn contradiction(entry: &SavedEntry) -> Option<String> {
+    let id = &entry.object;
+    if id.kind != kinds::K0SMOTRON_CLUSTER && id.kind != kinds::NAMESPACE {
+        return Some(format!("{id} is neither a cluster nor a namespace"));
+    }
+    if id.name.is_empty() || id.namespace.is_empty() == id.kind.is_namespaced {
+        return Some(format!("{id} has no whole name"));
+    }
+    let written = entry.patch.as_ref().map(Object::id);
+    written
+        .filter(|written| written.as_ref() != Some(id))
+        .map(|_| format!("the entry of {id} writes another object"))
 }
 
 fn entry(action: &Action, live: &ObjectSet) -> SavedEntry {

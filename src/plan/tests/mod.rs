@@ -6,6 +6,7 @@ mod laws;
 mod model;
 mod preview;
 mod removed;
+mod saved;
 
 use serde_json::{Value, json};
 
