@@ -188,6 +188,11 @@ pub struct Held {
     pub waiting_on: String,
 }
 
+/// Puts what is held into the order of plans.
+pub fn sort_held(held: &mut [Held]) {
+    held.sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+}
+
 /// Why something is not done; one word for machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum HeldReason {

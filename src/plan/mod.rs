@@ -33,6 +33,7 @@ mod withheld;
 
 pub use action::{
     Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Verb, Wave,
+    sort_held,
 };
 pub use approve::{
     Approval, ApprovedPlan, Consent, Question, Refusal, approve, approve_children, approve_release,

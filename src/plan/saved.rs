@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::withheld::{self, Withheld};
-use super::{Action, FieldChange, Held, Impact, Operation, Plan, Propagation, Prune, Wave, stale};
+use super::{
+    Action, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Prune, Wave, sort_held,
+    stale,
+};
 use crate::api::fleet::{Fleet, FleetSpec};
 use crate::api::labels;
 use crate::object::{Object, ObjectId, ObjectSet, digest, kinds};
@@ -168,7 +171,20 @@ pub enum SavedPlanError {
 impl SavedPlan {
     /// Returns a plan as it is stored.
     pub fn of(plan: &Plan, from: &SavedFrom<'_>) -> Self {
-        let entries: Vec<SavedEntry> = plan.actions().map(|action| entry(action, from.live)).collect();
+        let (let_go, written): (Vec<&Action>, Vec<&Action>) = plan
+            .actions()
+            .partition(|action| matches!(action.operation, Operation::PatchMetadata { .. }));
+        let entries: Vec<SavedEntry> = written
+            .into_iter()
+            .map(|action| entry(action, from.live))
+            .collect();
+        let mut held = plan.held.clone();
+        held.extend(let_go.into_iter().map(|action| Held {
+            id: action.id.clone(),
+            reason: HeldReason::DeletionsOff,
+            waiting_on: "a saved plan lets no cluster go; `apply` of the files does".to_owned(),
+        }));
+        sort_held(&mut held);
         let mut others = from.named.clone();
         for id in entries.iter().map(|entry| &entry.object).chain(&plan.unchanged) {
             others.remove(id);
@@ -191,7 +207,7 @@ impl SavedPlan {
             has_errors: from.has_errors,
             namespaces: from.namespaces.clone(),
             entries,
-            held: plan.held.clone(),
+            held,
             unchanged: plan.unchanged.clone(),
             others,
         };
@@ -309,7 +325,8 @@ fn entry(action: &Action, live: &ObjectSet) -> SavedEntry {
         Operation::Create { body } => (SavedAction::Create, None, Some(body)),
         Operation::Apply { body, uid } => (SavedAction::Change, Some(uid.clone()), Some(body)),
         Operation::Delete { uid, .. } => (SavedAction::Delete, Some(uid.clone()), None),
-        // No plan of a fleet has these; they keep their names only, and executing finds them stale.
+        // No plan of a fleet has these (what it lets go is held before); they keep their names only, and executing
+        // finds them stale.
         Operation::Issue { .. } | Operation::Fill { uid: None, .. } => (SavedAction::Create, None, None),
         Operation::Reissue { uid, .. }
         | Operation::Fill { uid: Some(uid), .. }
