@@ -211,3 +211,6 @@ impl Operator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

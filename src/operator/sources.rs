@@ -29,6 +29,20 @@ struct Entry {
     key: String,
     /// What the last look told, and the version it was about; `None` when it is worth nothing any more.
     look: Option<(SourceFacts, String)>,
+    /// The version that the watch told of last. It may be ahead of a look that was under way.
+    told: Option<String>,
+}
+
+impl Entry {
+    /// Says whether the last look tells of this key of the Secret as it is.
+    fn is_good(&self, key: &str) -> bool {
+        let Some((facts, seen)) = &self.look else {
+            return false;
+        };
+        self.key == key
+            && !matches!(facts, SourceFacts::Unreadable { .. })
+            && self.told.as_ref().is_none_or(|told| told == seen)
+    }
 }
 
 impl Sources {
@@ -38,7 +52,7 @@ impl Sources {
     }
 
     /// Notes what a watch says about the Secret of a cluster. Says whether that makes the last look worthless.
-    fn note(&self, cluster: &ObjectId, version: &str) -> bool {
+    pub(super) fn note(&self, cluster: &ObjectId, version: &str) -> bool {
         let mut entries = self.entries();
         let Some(entry) = entries.get_mut(cluster) else {
             return false;
@@ -47,6 +61,7 @@ impl Sources {
         if is_news {
             entry.look = None;
         }
+        entry.told = Some(version.to_owned());
         is_news
     }
 }
@@ -63,23 +78,18 @@ impl Operator {
         let secret = ObjectId::new(kinds::SECRET, &key.namespace, name);
         {
             let mut entries = self.sources.entries();
-            let known = entries.get(key);
-            if let Some(Entry {
-                look: Some((facts, _)),
-                ..
-            }) = known.filter(|known| known.secret == secret && known.key == data_key)
-                && !matches!(facts, SourceFacts::Unreadable { .. })
-            {
+            let known = entries.get(key).filter(|known| known.secret == secret);
+            if known.is_some_and(|known| known.is_good(&data_key)) {
                 return;
             }
+            let is_followed = known.is_some();
             let entry = Entry {
                 secret: secret.clone(),
                 key: data_key.clone(),
                 look: None,
+                told: known.and_then(|known| known.told.clone()),
             };
-            let is_followed = entries
-                .insert(key.clone(), entry)
-                .is_some_and(|former| former.secret == secret);
+            entries.insert(key.clone(), entry);
             if !is_followed {
                 self.sources.changed.notify_one();
             }
