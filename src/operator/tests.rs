@@ -2,11 +2,12 @@
 
 use std::sync::OnceLock;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::client::stub::{Requests, server};
 
+use crate::object::Object;
 use crate::render::SourceFacts;
 
 fn operator(client: Client) -> Arc<Operator> {
@@ -20,8 +21,84 @@ fn operator(client: Client) -> Arc<Operator> {
     })
 }
 
+fn unasked() -> Arc<Operator> {
+    operator(server(|asked| panic!("nobody is asked: {asked:?}")).0)
+}
+
 fn key(name: &str) -> ObjectId {
     ObjectId::new(kinds::K0SMOTRON_CLUSTER, "tenant-7", name)
+}
+
+fn cluster(name: &str, version: u64, created: &str, spec: Value) -> Object {
+    Object(json!({
+        "apiVersion": "k0smotron.io/v1beta1", "kind": "K0smotronCluster",
+        "metadata": {"name": name, "namespace": "tenant-7", "uid": format!("uid-{name}"),
+            "resourceVersion": version.to_string(), "creationTimestamp": created},
+        "spec": spec,
+    }))
+}
+
+fn child(api_version: &str, kind: &str, name: &str, of: &str) -> Object {
+    Object(json!({
+        "apiVersion": api_version, "kind": kind,
+        "metadata": {"name": name, "namespace": "tenant-7", "uid": format!("uid-{name}"), "resourceVersion": "5",
+            "labels": {labels::APP_INSTANCE: of}},
+    }))
+}
+
+/// An operator that knows `edge` and `edge-etcd`, and has nothing to do.
+fn at_rest() -> Arc<Operator> {
+    let operator = unasked();
+    for (name, version) in [("edge", 1), ("edge-etcd", 2)] {
+        let object = cluster(name, version, "2030-01-01T00:00:00Z", json!({}));
+        operator.store().objects.note(object);
+    }
+    operator
+}
+
+#[tokio::test]
+async fn a_status_wakes_no_cluster_but_its_own() {
+    let operator = at_rest();
+    let mut reported = cluster("edge", 7, "2030-01-01T00:00:00Z", json!({}));
+    reported.0["status"] = json!({"ready": "1/1"});
+    operator.note(reported);
+    assert_eq!(operator.queue.len(), 1);
+    let changed = cluster("edge", 8, "2030-01-01T00:00:00Z", json!({"replicas": 3}));
+    operator.note(changed);
+    assert_eq!(operator.queue.len(), 2, "the names of the other may be free now");
+}
+
+#[tokio::test]
+async fn a_child_wakes_no_cluster_but_its_own_until_it_is_gone() {
+    let operator = at_rest();
+    operator.note(child("v1", "Service", "kmc-edge-etcd", "edge"));
+    assert_eq!(operator.queue.len(), 1);
+}
+
+#[tokio::test]
+async fn a_child_that_a_list_finds_gone_wakes_those_who_may_want_its_name() {
+    for is_told in [true, false] {
+        let operator = at_rest();
+        let service = child("v1", "Service", "kmc-edge-etcd", "edge-etcd");
+        operator.store().objects.note(service.clone());
+        assert_eq!(operator.queue.len(), 0);
+        if is_told {
+            operator.note_deleted(&service);
+        } else {
+            operator.begin_list(kinds::SERVICE, "");
+            operator.end_list(kinds::SERVICE, "", &Default::default(), "9");
+        }
+        assert_eq!(operator.queue.len(), 2, "told: {is_told}");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_gone_wakes_those_who_may_want_its_names() {
+    let operator = at_rest();
+    operator.begin_list(kinds::K0SMOTRON_CLUSTER, "");
+    operator.note(cluster("edge", 1, "2030-01-01T00:00:00Z", json!({})));
+    operator.end_list(kinds::K0SMOTRON_CLUSTER, "", &Default::default(), "9");
+    assert_eq!(operator.queue.len(), 2);
 }
 
 #[tokio::test]

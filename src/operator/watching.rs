@@ -150,7 +150,7 @@ fn report(operator: &Operator, kind: Kind, namespace: &str, error: &ClientError,
 
 impl Operator {
     /// Takes an object in, and asks for a pass if it is news.
-    fn note(&self, object: Object) {
+    pub(super) fn note(&self, object: Object) {
         let Some(id) = object.id() else { return };
         if id.kind == kinds::NODE {
             if self.store().nodes.note(&id.name, &object) {
@@ -169,10 +169,14 @@ impl Operator {
         };
         let parent = store.objects.parent(&id).cloned();
         drop(store);
+        // What others report about a cluster moves none of its names.
+        if news == News::Content && id.kind == kinds::K0SMOTRON_CLUSTER {
+            self.ask_related(&id);
+        }
         self.ask(id, parent, when);
     }
 
-    fn note_deleted(&self, object: &Object) {
+    pub(super) fn note_deleted(&self, object: &Object) {
         let Some(id) = object.id() else { return };
         if id.kind == kinds::NODE {
             if self.store().nodes.forget(&id.name) {
@@ -184,19 +188,16 @@ impl Operator {
         let parent = store.objects.parent(&id).cloned();
         let is_news = store.objects.forget(object);
         drop(store);
-        if let Some(cluster) = &parent {
-            self.ask_related(cluster);
-        }
         if is_news {
-            self.ask(id, parent, When::Settled);
+            self.ask_gone(id, parent);
         }
     }
 
-    fn begin_list(&self, kind: Kind, namespace: &str) {
+    pub(super) fn begin_list(&self, kind: Kind, namespace: &str) {
         self.store().objects.begin_list(kind, namespace);
     }
 
-    fn end_list(&self, kind: Kind, namespace: &str, listed: &BTreeSet<String>, version: &str) {
+    pub(super) fn end_list(&self, kind: Kind, namespace: &str, listed: &BTreeSet<String>, version: &str) {
         if kind == kinds::NODE {
             if self.store().nodes.keep_only(|name| listed.contains(name)) {
                 self.ask_all_clusters();
@@ -210,7 +211,7 @@ impl Operator {
             self.ask_all_clusters();
         }
         for (id, parent) in gone {
-            self.ask(id, parent, When::Settled);
+            self.ask_gone(id, parent);
         }
     }
 
@@ -223,14 +224,21 @@ impl Operator {
 
     /// Asks for a pass over an object that has passes of its own, or over the cluster it belongs to.
     fn ask(&self, id: ObjectId, parent: Option<ObjectId>, when: When) {
-        if id.kind == kinds::K0SMOTRON_CLUSTER {
-            self.ask_related(&id);
-        }
         if is_root(id.kind) {
             self.queue.ask(id, when);
         } else if let Some(parent) = parent {
             self.queue.ask(parent, when);
         }
+    }
+
+    /// Asks for the passes over what an object that is gone leaves behind: what it belonged to, and who may have its name.
+    fn ask_gone(&self, id: ObjectId, parent: Option<ObjectId>) {
+        if id.kind == kinds::K0SMOTRON_CLUSTER {
+            self.ask_related(&id);
+        } else if let Some(cluster) = &parent {
+            self.ask_related(cluster);
+        }
+        self.ask(id, parent, When::Settled);
     }
 
     /// Asks for a pass over clusters that may no longer, or only now, find a name of theirs taken.
