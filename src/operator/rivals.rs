@@ -5,7 +5,7 @@
 use super::Operator;
 use super::pass::decode;
 use crate::api::{ClusterSpec, K0smotronCluster, names};
-use crate::object::{Kind, Object, ObjectId, kinds};
+use crate::object::{Object, ObjectId, kinds};
 use crate::render::Stalled;
 
 impl Operator {
@@ -17,9 +17,12 @@ impl Operator {
         cluster: &K0smotronCluster,
     ) -> Option<Stalled> {
         let store = self.store();
-        let parent = |(kind, name): &(&str, String)| {
-            let id = ObjectId::new(kind_of(kind)?, key.namespace.clone(), name);
-            store.objects.parent(&id)
+        // A route is known in the version that is served.
+        let parent = |(word, name): &(&str, String)| {
+            let kinds = kinds::ALL.iter().filter(|kind| kind.kind == *word);
+            kinds
+                .map(|kind| ObjectId::new(*kind, key.namespace.clone(), name))
+                .find_map(|id| store.objects.parent(&id))
         };
         // Who has made an object keeps it, also while it goes.
         let made = names::claimed(&key.name, &cluster.spec)
@@ -32,6 +35,8 @@ impl Operator {
             .objects
             .related(key)
             .into_iter()
+            // Few others can collide, and an object is read from text.
+            .filter(|other| may_share(&key.name, &cluster.spec, &other.name))
             .filter_map(|other| Some((store.objects.get(&other)?, other)))
             .filter(|(other, _)| age(other) < age(object));
         let mut refusals = older.filter_map(|(other, id)| {
@@ -51,6 +56,19 @@ fn age(object: &Object) -> (&str, &str) {
     (created, object.uid().unwrap_or_default())
 }
 
+/// Says whether two clusters could have a name in common as far as is seen without the other's spec.
+///
+/// A longer name must go on as one of our own suffixes does: `a-etcd` as that of the etcd of `a`, `a-b` as none. Of a
+/// shorter one nothing is known; it has only as many as there are dashes.
+fn may_share(name: &str, spec: &ClusterSpec, other: &str) -> bool {
+    let Some(rest) = other.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')) else {
+        return true;
+    };
+    let suffix = format!("x-{rest}");
+    let claimed = names::claimed("x", spec);
+    claimed.iter().any(|(_, name)| name.contains(&suffix))
+}
+
 fn shared(
     one: &str,
     one_spec: &ClusterSpec,
@@ -61,10 +79,6 @@ fn shared(
     let mut shared = names::claimed(one, one_spec);
     shared.retain(|claim| claimed.contains(claim));
     shared
-}
-
-fn kind_of(name: &str) -> Option<Kind> {
-    kinds::ALL.iter().find(|kind| kind.kind == name).copied()
 }
 
 fn refusal(other: &str, kind: &str, name: &str) -> Stalled {
@@ -78,6 +92,8 @@ fn refusal(other: &str, kind: &str, name: &str) -> Stalled {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -104,6 +120,49 @@ mod tests {
         let (one_spec, other_spec) = (spec(one_spec), spec(other_spec));
         assert_eq!(!shared(one, &one_spec, other, &other_spec).is_empty(), expected);
         assert_eq!(!shared(other, &other_spec, one, &one_spec).is_empty(), expected);
+    }
+
+    /// Every suffix that some cluster has, and more of the same kind.
+    #[test]
+    fn whoever_shares_a_name_is_looked_at() {
+        let specs = [
+            json!({}),
+            json!({"service": {"type": "LoadBalancer"}, "storage": {"type": "nats"}}),
+            json!({"service": {"type": "ClusterIP"}, "storage": {"type": "kine"}, "monitoring": {"enabled": true}}),
+            json!({"gateway": {"apiHost": "a.example.org", "konnectivityHost": "k.example.org", "parentRefs": []}}),
+            json!({"ingress": {"apiHost": "a.example.org", "konnectivityHost": "k.example.org"}}),
+        ]
+        .map(spec);
+        let claimed = specs.iter().flat_map(|spec| names::claimed("x", spec));
+        let mut rests: BTreeSet<String> = claimed
+            .filter_map(|(_, name)| Some(name.split_once("x-")?.1.to_owned()))
+            .collect();
+        rests.extend(["b", "b-etcd", "etcd-b", "etcd-etcd"].map(str::to_owned));
+        let mut shares = 0;
+        // Names of clusters have 40 letters at most; names of 63 and more would be shortened.
+        for name in ["a", "edge-7", &"a".repeat(40), &"b-".repeat(20), &"c".repeat(60)] {
+            for (rest, one, other) in cases(&rests, &specs) {
+                let longer = format!("{name}-{rest}");
+                let is_shared = !shared(name, one, &longer, other).is_empty();
+                shares += usize::from(is_shared);
+                assert!(!is_shared || may_share(name, one, &longer), "{name} {longer}");
+                assert!(may_share(&longer, other, name), "{name} {longer}");
+            }
+        }
+        assert!(shares > 10, "{shares}");
+        assert!(!may_share("edge", &specs[0], "edge-7"));
+        assert!(!may_share("edge", &specs[0], "edge-etcd-7"));
+    }
+
+    fn cases<'a>(
+        rests: &'a BTreeSet<String>,
+        specs: &'a [ClusterSpec],
+    ) -> impl Iterator<Item = (&'a String, &'a ClusterSpec, &'a ClusterSpec)> {
+        rests.iter().flat_map(move |rest| {
+            specs
+                .iter()
+                .flat_map(move |one| specs.iter().map(move |other| (rest, one, other)))
+        })
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::K0smotronCluster;
 use crate::client::stub::{Requests, server};
 
 use crate::object::Object;
@@ -99,6 +100,36 @@ async fn a_cluster_that_is_gone_wakes_those_who_may_want_its_names() {
     operator.note(cluster("edge", 1, "2030-01-01T00:00:00Z", json!({})));
     operator.end_list(kinds::K0SMOTRON_CLUSTER, "", &Default::default(), "9");
     assert_eq!(operator.queue.len(), 2);
+}
+
+#[tokio::test]
+async fn who_made_a_route_is_known_in_whatever_version_it_is_served() {
+    for api_version in [
+        "gateway.networking.k8s.io/v1",
+        "gateway.networking.k8s.io/v1alpha2",
+    ] {
+        let operator = unasked();
+        let object = cluster(
+            "edge",
+            1,
+            "2030-01-01T00:00:00Z",
+            json!({"gateway": {"apiHost": "a.example.org", "konnectivityHost": "k.example.org", "parentRefs": []}}),
+        );
+        let decoded: K0smotronCluster = serde_json::from_value(object.0.clone()).unwrap();
+        let route = child(
+            api_version,
+            "TLSRoute",
+            "kmc-edge-konnectivity",
+            "edge-konnectivity",
+        );
+        operator.store().objects.note(route);
+        let rival = operator.rival(&key("edge"), &object, &decoded);
+        let message = rival.map(|rival| rival.message).unwrap_or_default();
+        assert!(
+            message.contains("`edge-konnectivity`"),
+            "{api_version}: {message}"
+        );
+    }
 }
 
 #[tokio::test]
