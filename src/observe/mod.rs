@@ -42,6 +42,21 @@ pub fn is_optional(kind: Kind) -> bool {
     kind == kinds::TLS_ROUTE || kind == kinds::TLS_ROUTE_ALPHA
 }
 
+/// Returns the selector of everything that the operator makes.
+pub fn our_selector() -> String {
+    format!("{}={}", labels::APP_MANAGED_BY, labels::APP_MANAGED_BY_VALUE)
+}
+
+/// Returns the query for children of one kind: never the bytes of a Secret.
+pub fn child_query(kind: Kind, namespace: &str, selector: &str) -> ListQuery {
+    let query = ListQuery::new(kind, namespace).with_labels(selector);
+    if kind == kinds::SECRET {
+        query.metadata_only()
+    } else {
+        query
+    }
+}
+
 /// The kinds of children that a plan looks at.
 ///
 /// What becomes of the others disturbs no pod, and is not worth a request that most servers refuse.
@@ -111,15 +126,7 @@ pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<
             .or_default()
             .push(&cluster.name);
     }
-    let ours = format!("{}={}", labels::APP_MANAGED_BY, labels::APP_MANAGED_BY_VALUE);
-    let query = |kind, namespace: &str, selector: &str| {
-        let query = ListQuery::new(kind, namespace).with_labels(selector);
-        if kind == kinds::SECRET {
-            query.metadata_only()
-        } else {
-            query
-        }
-    };
+    let ours = our_selector();
     let one_by_one = || {
         let selectors = by_namespace.iter().map(|(namespace, names)| {
             let selector = if names.len() <= FEW_CLUSTERS {
@@ -133,14 +140,16 @@ pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<
         let of_kind = |kind| {
             pairs
                 .iter()
-                .map(move |(namespace, selector)| query(kind, namespace, selector))
+                .map(move |(namespace, selector)| child_query(kind, namespace, selector))
         };
         planned_children().flat_map(of_kind).collect()
     };
     if by_namespace.len() <= FEW_NAMESPACES {
         return lists(client, one_by_one()).await;
     }
-    let whole = planned_children().map(|kind| query(kind, "", &ours)).collect();
+    let whole = planned_children()
+        .map(|kind| child_query(kind, "", &ours))
+        .collect();
     match lists(client, whole).await {
         Err(error) if error.kind() == FailureKind::Forbidden => lists(client, one_by_one()).await,
         other => other,
@@ -174,8 +183,17 @@ fn as_a_whole(namespaces: &BTreeSet<String>) -> bool {
 
 /// Runs the lists and puts them together.
 ///
-/// *Errors*: the first, when none could be read; and at once when the server cannot be asked at all.
+/// *Errors*: those of [`gathered`].
 async fn lists(client: &Client, queries: Vec<ListQuery>) -> Result<Observed, ClientError> {
+    match gathered(client, queries).await {
+        (observed, None) => Ok(observed),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// Runs the lists and returns what was read and which could not be, with the first error when none could; and at once
+/// when the server cannot be asked at all.
+async fn gathered(client: &Client, queries: Vec<ListQuery>) -> (Observed, Option<ClientError>) {
     let total = queries.len();
     let mut results = futures::stream::iter(queries)
         .map(|query| async move { (client.list_all(&query).await, query) })
@@ -197,7 +215,7 @@ async fn lists(client: &Client, queries: Vec<ListQuery>) -> Result<Observed, Cli
             Err(error) => error,
         };
         if !is_of_one_list(&error) {
-            return Err(error);
+            return (observed, Some(error));
         }
         failed += 1;
         observed.unreadable.push(Unreadable {
@@ -207,10 +225,7 @@ async fn lists(client: &Client, queries: Vec<ListQuery>) -> Result<Observed, Cli
         });
         first.get_or_insert(error);
     }
-    match first {
-        Some(error) if failed == total => Err(error),
-        Some(_) | None => Ok(observed),
-    }
+    (observed, first.filter(|_| failed == total))
 }
 
 /// Says whether an error concerns one list and leaves the others worth reading.

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{CHILDREN, fleet, lists, node_addresses, planned_children};
+use super::{CHILDREN, child_query, fleet, gathered, lists, node_addresses, our_selector, planned_children};
 use crate::api::labels;
 use crate::client::{Client, ClientError, ListQuery};
 use crate::object::{Kind, Object, ObjectSet, Observed, Unreadable, kinds};
@@ -91,26 +91,19 @@ pub struct SnapshotOf<'a> {
 /// *Effects*: paged lists of clusters, of each kind of children that a plan looks at, of nodes, namespaces and the memory of fleets.
 pub async fn snapshot(client: &Client, of: &SnapshotOf<'_>) -> Result<Snapshot, ClientError> {
     let clusters = fleet(client, of.namespaces).await?;
-    let ours = format!("{}={}", labels::APP_MANAGED_BY, labels::APP_MANAGED_BY_VALUE);
+    let ours = our_selector();
     let places: Vec<&str> = match of.namespaces.is_empty() {
         true => vec![""],
         false => of.namespaces.iter().map(String::as_str).collect(),
     };
     let queries = places.iter().flat_map(|namespace| {
         let ours = &ours;
-        planned_children().map(move |kind| {
-            let query = ListQuery::new(kind, *namespace).with_labels(ours);
-            if kind == kinds::SECRET {
-                query.metadata_only()
-            } else {
-                query
-            }
-        })
+        planned_children().map(move |kind| child_query(kind, namespace, ours))
     });
-    let children = unless_forbidden(lists(client, queries.collect()).await)?;
+    let children = unless_forbidden(gathered(client, queries.collect()).await)?;
     let parents = ListQuery::new(kinds::CONFIG_MAP, of.parent_namespace)
         .with_labels(format!("{}=true", labels::FLEET_PARENT));
-    let parents = unless_forbidden(lists(client, vec![parents]).await)?;
+    let parents = unless_forbidden(gathered(client, vec![parents]).await)?;
     let all = ListQuery::new(kinds::NAMESPACE, "").metadata_only();
     let namespaces = match lists(client, vec![all]).await {
         Ok(found) => Some(found.objects.iter().map(|(id, _)| id.name.clone()).collect()),
@@ -148,18 +141,11 @@ pub async fn snapshot(client: &Client, of: &SnapshotOf<'_>) -> Result<Snapshot, 
     })
 }
 
-/// A list that is forbidden is a gap, here as everywhere.
-fn unless_forbidden(listed: Result<Observed, ClientError>) -> Result<Observed, ClientError> {
-    match listed {
-        Err(ClientError::Forbidden { request, source }) => Ok(Observed {
-            unreadable: vec![Unreadable {
-                kind: request.kind,
-                namespace: request.namespace.clone(),
-                reason: source.to_string(),
-            }],
-            ..Observed::default()
-        }),
-        other => other,
+/// A list that is forbidden is a gap, here as everywhere, also when all of them are.
+fn unless_forbidden((observed, error): (Observed, Option<ClientError>)) -> Result<Observed, ClientError> {
+    match error {
+        None | Some(ClientError::Forbidden { .. }) => Ok(observed),
+        Some(error) => Err(error),
     }
 }
 

@@ -132,3 +132,28 @@ async fn without_a_right_to_nodes_no_address_is_known() {
     let (client, _) = server(|_| forbidden());
     assert_eq!(node_addresses(&client).await.unwrap(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn every_list_that_is_forbidden_is_a_gap_of_a_snapshot() {
+    let (client, _) = server(|asked| match asked.uri.contains("/k0smotronclusters") {
+        true => list(&[]),
+        false => forbidden(),
+    });
+    let namespaces = namespaces(&["tenant-7", "tenant-8"]);
+    let of = SnapshotOf {
+        namespaces: &namespaces,
+        parent_namespace: "k0smotron-fleet",
+        hub_uid: None,
+        settings: &crate::render::Settings::standard(),
+        now: "2030-01-01T00:00:00Z".parse().unwrap(),
+    };
+    let children = snapshot(&client, &of).await.unwrap().children();
+    for namespace in &namespaces {
+        for kind in planned_children() {
+            assert!(
+                !children.is_complete_for(kind, namespace),
+                "{kind} in {namespace}"
+            );
+        }
+    }
+}

@@ -10,10 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::KindLabels;
 use super::{CHILDREN, Operator, is_root, sources};
-use crate::api::labels;
 use crate::client::{ClientError, ListQuery, WatchEvent, chain};
 use crate::object::{Kind, News, Object, ObjectId, kinds};
-use crate::observe::is_optional;
+use crate::observe::{child_query, is_optional, our_selector};
 use crate::plan::FailureKind;
 use crate::queue::When;
 
@@ -44,7 +43,7 @@ impl Gate {
 
 /// Returns everything that is watched; an empty `namespaces` means all.
 pub fn queries(namespaces: &[String]) -> Vec<ListQuery> {
-    let ours = format!("{}={}", labels::APP_MANAGED_BY, labels::APP_MANAGED_BY_VALUE);
+    let ours = our_selector();
     let everywhere = [String::new()];
     let namespaces = if namespaces.is_empty() {
         &everywhere
@@ -57,11 +56,8 @@ pub fn queries(namespaces: &[String]) -> Vec<ListQuery> {
             queries.push(ListQuery::new(kind, namespace));
         }
         for kind in CHILDREN {
-            let query = ListQuery::new(kind, namespace).with_labels(ours.clone());
-            // Never the bytes of a Secret.
-            queries.push(if kind == kinds::SECRET {
-                query.metadata_only()
-            } else if is_optional(kind) {
+            let query = child_query(kind, namespace, &ours);
+            queries.push(if is_optional(kind) {
                 query.may_be_missing()
             } else {
                 query
