@@ -2,21 +2,11 @@
 
 use serde_json::Value;
 
-use super::preview::planned;
-use super::{Action, FieldChange, Operation, Owner, Preview, shown};
-use crate::api::K0smotronCluster;
-use crate::object::{Object, differences, kinds};
+use super::preview::{changed_spec, planned};
+use super::{Action, FieldChange, Operation, Owner, Preview, shown, tracking};
+use crate::api::{K0smotronCluster, labels};
+use crate::object::{Object, differences};
 use crate::render::{self, Facts};
-
-/// Words of names whose value is not shown in a script or a command line.
-const WORDS: [&str; 6] = [
-    "password",
-    "passwd",
-    "token",
-    "secret",
-    "credential",
-    "datasource",
-];
 
 /// Returns what the operator would write once `operation` is done, less what it writes anyway.
 ///
@@ -27,11 +17,11 @@ pub fn of_operation(operation: &Operation, live: Option<&Object>, preview: &Prev
         (Operation::Create { body }, _) => body.clone(),
         (Operation::Apply { body, .. }, Some(live)) => {
             let mut after = live.clone();
-            let changed = super::preview::changed_spec(
-                live,
-                &differences(body, live, crate::api::labels::FLEET_MANAGER),
-            );
-            after.0["spec"] = changed;
+            let mut differences = differences(body, live, labels::FLEET_MANAGER);
+            // They were taken out of the body, and stay as they are.
+            let is_yielded = tracking::scaler(live).is_some();
+            differences.retain(|difference| !(is_yielded && difference.pointer == "/spec/replicas"));
+            after.0["spec"] = changed_spec(live, &differences);
             after
         }
         (_, _) => return Vec::new(),
@@ -52,52 +42,36 @@ pub fn of_operation(operation: &Operation, live: Option<&Object>, preview: &Prev
         .collect()
 }
 
+/// The values of Secrets and of the configuration are masked already; scripts and command lines are not.
 fn masked(action: &Action) -> Action {
     let mut action = action.clone();
-    let is_configuration = action.id.kind == kinds::CONFIG_MAP;
     for FieldChange { old, new, .. } in &mut action.changes {
         for value in [old, new].into_iter().flatten() {
-            *value = masked_value(value, is_configuration);
+            *value = masked_value(value);
         }
     }
     action
 }
 
-fn masked_value(value: &Value, is_configuration: bool) -> Value {
+fn masked_value(value: &Value) -> Value {
     match value {
-        Value::String(text) if is_configuration => Value::from(masked_document(text)),
         Value::String(text) => Value::from(masked_lines(text)),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| masked_value(item, is_configuration))
-            .collect(),
+        Value::Array(items) => items.iter().map(masked_value).collect(),
         Value::Object(fields) => fields
             .iter()
-            .map(|(key, value)| (key.clone(), masked_value(value, is_configuration)))
+            .map(|(key, value)| (key.clone(), masked_value(value)))
             .collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
-    }
-}
-
-/// A file of the configuration is a document: what of the user's k0sConfig is not shown, is not shown in it.
-fn masked_document(text: &str) -> String {
-    match serde_saphyr::from_str::<Value>(text) {
-        Ok(document @ Value::Object(_)) => {
-            let shown = shown::value("/spec/k0sConfig", &document);
-            serde_saphyr::to_string(&shown).unwrap_or_else(|_| shown::MASK.to_owned())
-        }
-        Ok(_) | Err(_) => masked_lines(text),
     }
 }
 
 /// Hides what stands behind a word that names a secret, to the end of its line.
 fn masked_lines(text: &str) -> String {
     let mask = |line: &str| {
-        let lower = line.to_ascii_lowercase();
-        let at = WORDS.iter().filter_map(|word| lower.find(word)).min();
-        let value = at.and_then(|at| Some(at + line.get(at..)?.find([':', '='])? + 1));
+        let value =
+            shown::secret_word(line).and_then(|at| Some(at + line.get(at..)?.find([':', '=', ' '])? + 1));
         match value.and_then(|value| line.get(..value)) {
-            Some(before) => format!("{before} {}", shown::MASK),
+            Some(before) => format!("{} {}", before.trim_end(), shown::MASK),
             None => line.to_owned(),
         }
     };
@@ -110,15 +84,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_is_shown_without_what_may_be_a_secret_in_it() {
-        let text = "spec:\n  api:\n    port: 6443\n  extensions:\n    helm:\n      charts:\n      - name: a\n        values: |\n          password: canary\n";
-        let shown = masked_document(text);
-        assert!(shown.contains("6443") && !shown.contains("canary"), "{shown}");
-    }
-
-    #[test]
     fn a_script_is_shown_without_what_stands_behind_a_secrets_name() {
         let shown = masked_lines("exec k0s --v=2\n  --oidc-client-secret=canary --more\n");
         assert_eq!(shown, "exec k0s --v=2\n  --oidc-client-secret= (not shown)\n");
+        for (line, expected) in [
+            ("k0s worker --token abc", "k0s worker --token (not shown)"),
+            ("API_KEY: abc", "API_KEY: (not shown)"),
+            ("--private-key=abc", "--private-key= (not shown)"),
+            ("DataSource = abc", "DataSource (not shown)"),
+            ("--key-file=/etc/a", "--key-file=/etc/a"),
+        ] {
+            assert_eq!(masked_lines(line), expected);
+        }
     }
 }

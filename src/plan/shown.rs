@@ -41,6 +41,19 @@ fn masked(steps: &[&str], value: &Value) -> Value {
 
 /// Says whether a value may be a secret by where it is: by its own name or that of anything around it.
 fn is_secret(steps: &[&str]) -> bool {
+    let below = steps.get(3..).unwrap_or_default();
+    match steps.get(2).copied() {
+        // Whole charts with their values go in there.
+        Some("k0sConfig") => below.iter().any(|step| secret_word(step).is_some()),
+        Some("patches") => below.contains(&"content"),
+        Some(_) | None => false,
+    }
+}
+
+/// Finds the first word that names a secret: the byte at which it begins. Case, dashes and underscores do not count.
+pub(super) fn secret_word(text: &str) -> Option<usize> {
+    /// Letters of the longest word.
+    const LONGEST: usize = 10;
     const WORDS: [&str; 9] = [
         "password",
         "passwd",
@@ -52,17 +65,17 @@ fn is_secret(steps: &[&str]) -> bool {
         "datasource",
         "values",
     ];
-    let may_be = |name: &str| {
-        let word = name.to_lowercase().replace(['-', '_'], "");
-        WORDS.iter().any(|secret| word.contains(secret))
+    let begins = |(at, _): &(usize, char)| {
+        let letters = text
+            .get(*at..)
+            .unwrap_or_default()
+            .chars()
+            .filter(|letter| !matches!(letter, '-' | '_'))
+            .flat_map(char::to_lowercase);
+        let here: String = letters.take(LONGEST).collect();
+        WORDS.iter().any(|word| here.starts_with(word))
     };
-    let below = steps.get(3..).unwrap_or_default();
-    match steps.get(2).copied() {
-        // Whole charts with their values go in there.
-        Some("k0sConfig") => below.iter().any(|step| may_be(step)),
-        Some("patches") => below.contains(&"content"),
-        Some(_) | None => false,
-    }
+    text.char_indices().find(begins).map(|(at, _)| at)
 }
 
 #[cfg(test)]

@@ -300,3 +300,71 @@ fn a_patch_that_fails_only_behind_an_ingress_is_refused_before_it_is_applied() {
     let planned = behind_an_ingress(r#"[{"op": "remove", "path": "/spec/updateStrategy"}]"#);
     assert!(planned.starts_with("~ payments"), "{planned}");
 }
+
+/// What the operator would write because of another spec of a live cluster.
+fn offspring(cluster: &Object, children: &Observed, operation: &Operation) -> Vec<Action> {
+    let (addresses, settings) = (addresses(), Settings::standard());
+    let preview = Preview {
+        children,
+        node_addresses: &addresses,
+        settings: &settings,
+        now: now(),
+    };
+    children_of_operation(operation, Some(cluster), &preview)
+}
+
+fn apply_of(cluster: &Object, spec: serde_json::Value) -> Operation {
+    let mut body = entry("prod", "payments", spec).object;
+    body.0["metadata"]["labels"] = cluster.0["metadata"]["labels"].clone();
+    Operation::Apply {
+        body,
+        uid: cluster.uid().unwrap().to_owned(),
+    }
+}
+
+#[test]
+fn a_change_of_the_configuration_is_told_without_its_values() {
+    let with = |values: &str| {
+        json!({"version": "v1.35.2+k0s.0", "k0sConfig": {"apiVersion": "k0s.k0sproject.io/v1beta1", "kind": "ClusterConfig",
+            "spec": {"extensions": {"helm": {"charts": [
+                {"name": "a", "chartname": "a/a", "namespace": "a", "values": values}]}}}}})
+    };
+    let (hub, children) = running(with("password: canary-one"));
+    let cluster = hub.objects.get(&cluster_id("prod", "payments")).unwrap();
+    let actions = offspring(
+        cluster,
+        &children,
+        &apply_of(cluster, with("password: canary-two")),
+    );
+    let changes: Vec<&FieldChange> = actions.iter().flat_map(|action| &action.changes).collect();
+    assert!(
+        changes
+            .iter()
+            .any(|change| change.new == Some(json!("(not shown)"))),
+        "{changes:?}"
+    );
+    assert!(!json!(changes).to_string().contains("canary"), "{changes:?}");
+}
+
+#[test]
+fn replicas_that_are_left_to_a_scaler_are_no_change_for_the_pods() {
+    let (hub, children) = running(three("v1.35.2+k0s.0"));
+    let id = cluster_id("prod", "payments");
+    let scaled = edited(&hub, &id, |cluster| {
+        cluster["metadata"]["managedFields"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({
+            "manager": "autoscaler", "operation": "Update", "subresource": "scale", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:replicas": {}}}}));
+    });
+    let cluster = scaled.objects.get(&id).unwrap();
+    let operation = apply_of(cluster, json!({"version": "v1.35.2+k0s.0", "logLevel": "debug"}));
+    let actions = offspring(cluster, &children, &operation);
+    let replicas: Vec<&FieldChange> = actions
+        .iter()
+        .flat_map(|action| &action.changes)
+        .filter(|change| change.pointer == "/spec/replicas")
+        .collect();
+    assert_eq!(replicas, Vec::<&FieldChange>::new());
+}
