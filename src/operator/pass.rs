@@ -113,7 +113,7 @@ impl Operator {
             take_volumes_back(key, &facts.uid, &observed, &mut plan);
             let approved = plan::approve_children(plan);
             let sent = self.run(&approved).await;
-            let is_last = approved.is_empty() || !sent.is_complete() || round == ROUNDS;
+            let is_last = approved.is_empty() || !sent.is_complete() || round >= ROUNDS;
             outcome.results.extend(sent.results);
             if is_last {
                 return Pass {
