@@ -65,7 +65,7 @@ impl Run<'_> {
 
 fn is_meant(source: &Source, read: &SecretBody) -> bool {
     match &source.version {
-        SourceVersion::Object(version) => read.version() == *version,
+        SourceVersion::Object(version) => read.metadata.version() == *version,
         SourceVersion::Fingerprint(fingerprint) => {
             read.metadata.annotation(labels::FINGERPRINT) == Some(fingerprint)
         }

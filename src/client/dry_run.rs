@@ -1,13 +1,9 @@
 //! Writes that the server judges and does not store.
 
-use http::Method;
-
 use super::connect::Client;
 use super::error::ClientError;
-use super::read::Parts;
-use super::redact;
-use super::request::{Call, RequestName, Verb};
-use super::write::{APPLY, identity, with_metadata};
+use super::request::{RequestName, Verb};
+use super::write::{Conflicts, identity, with_metadata};
 use crate::object::Object;
 
 impl Client {
@@ -27,21 +23,9 @@ impl Client {
         // No stored object has that version, so an apply with it can only create.
         let precondition = uid.map_or(("resourceVersion", "1"), |uid| ("uid", uid));
         let body = with_metadata(object, &[precondition]);
-        let call = Call {
-            name: request.clone(),
-            method: Method::PATCH,
-            query: vec![
-                ("fieldManager", manager),
-                ("force", "true"),
-                ("fieldValidation", "Strict"),
-                ("dryRun", "All"),
-            ],
-            accept: Parts::Whole.accept(request.kind),
-            body: Some((APPLY, body.to_string().into())),
-        };
-        match self.call(call).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(redact::refusal(error, &body)),
-        }
+        let dry_run = [("dryRun", "All")];
+        self.send_apply(&request, &body, None, manager, Conflicts::Force, &dry_run)
+            .await
+            .map(|_| ())
     }
 }

@@ -27,18 +27,6 @@ pub struct SecretBody {
     pub data: SecretData,
 }
 
-impl SecretBody {
-    /// Returns what tells this version of this very Secret from any other: uid and resource version.
-    pub fn version(&self) -> String {
-        let metadata = &self.metadata;
-        format!(
-            "{}/{}",
-            metadata.uid().unwrap_or_default(),
-            metadata.resource_version().unwrap_or_default()
-        )
-    }
-}
-
 impl SecretData {
     pub fn new() -> Self {
         Self::default()

@@ -13,7 +13,7 @@ use super::secret::SecretData;
 use crate::object::{Object, ObjectId};
 use crate::plan::{FailureKind, Propagation};
 
-pub(super) const APPLY: &str = "application/apply-patch+yaml";
+const APPLY: &str = "application/apply-patch+yaml";
 const MERGE: &str = "application/merge-patch+json";
 
 /// What an apply does about fields of other managers.
@@ -69,7 +69,7 @@ impl Client {
         let body = with_metadata(object, &[("resourceVersion", "1")]);
         let request = RequestName::of(Verb::Create, &id);
         match self
-            .send_apply(&request, &body, data, manager, Conflicts::Force)
+            .send_apply(&request, &body, data, manager, Conflicts::Force, &[])
             .await
         {
             Ok(answer) if answer.status == StatusCode::CREATED => {
@@ -107,7 +107,9 @@ impl Client {
         let id = identity(Verb::Apply, object)?;
         let body = with_metadata(object, &[("uid", uid)]);
         let request = RequestName::of(Verb::Apply, &id);
-        let answer = self.send_apply(&request, &body, data, manager, conflicts).await?;
+        let answer = self
+            .send_apply(&request, &body, data, manager, conflicts, &[])
+            .await?;
         read_object(&request, &answer.body)
     }
 
@@ -130,7 +132,7 @@ impl Client {
             "status": status,
         });
         let answer = self
-            .send_apply(&request, &body, None, manager, Conflicts::Force)
+            .send_apply(&request, &body, None, manager, Conflicts::Force, &[])
             .await?;
         read_object(&request, &answer.body)
     }
@@ -150,16 +152,7 @@ impl Client {
         let mut preconditions = vec![("uid", uid)];
         preconditions.extend(resource_version.map(|version| ("resourceVersion", version)));
         let body = with_metadata(&Object(json!({ "metadata": metadata })), &preconditions);
-        let request = RequestName::of(Verb::Patch, id);
-        let call = Call {
-            name: request.clone(),
-            method: Method::PATCH,
-            query: vec![("fieldManager", manager)],
-            accept: Parts::Whole.accept(id.kind),
-            body: Some((MERGE, body.to_string().into())),
-        };
-        let answer = self.call(call).await?;
-        read_object(&request, &answer.body)
+        self.merge(id, &body, manager).await
     }
 
     /// Asks for more room in the very claim with this uid.
@@ -176,16 +169,7 @@ impl Client {
             "metadata": { "uid": uid },
             "spec": { "resources": { "requests": { "storage": size } } },
         });
-        let request = RequestName::of(Verb::Patch, id);
-        let call = Call {
-            name: request.clone(),
-            method: Method::PATCH,
-            query: vec![("fieldManager", manager)],
-            accept: Parts::Whole.accept(id.kind),
-            body: Some((MERGE, body.to_string().into())),
-        };
-        let answer = self.call(call).await?;
-        read_object(&request, &answer.body)
+        self.merge(id, &body, manager).await
     }
 
     /// Deletes the very object that was looked at. That it is gone already is a success.
@@ -222,13 +206,28 @@ impl Client {
         }
     }
 
-    async fn send_apply(
+    async fn merge(&self, id: &ObjectId, body: &Value, manager: &str) -> Result<Object, ClientError> {
+        let request = RequestName::of(Verb::Patch, id);
+        let call = Call {
+            name: request.clone(),
+            method: Method::PATCH,
+            query: vec![("fieldManager", manager)],
+            accept: Parts::Whole.accept(id.kind),
+            body: Some((MERGE, body.to_string().into())),
+        };
+        let answer = self.call(call).await?;
+        read_object(&request, &answer.body)
+    }
+
+    /// Sends a server-side apply, with `more` in its query.
+    pub(super) async fn send_apply(
         &self,
         request: &RequestName,
         body: &Value,
         data: Option<&SecretData>,
         manager: &str,
         conflicts: Conflicts,
+        more: &[(&str, &str)],
     ) -> Result<Answer, ClientError> {
         let bytes = match data {
             // The buffer is overwritten when the last clone of these bytes is dropped.
@@ -239,15 +238,17 @@ impl Client {
             Conflicts::Force => "true",
             Conflicts::Refuse => "false",
         };
+        // Strict: a field the server does not know would be dropped in silence and differ for ever.
+        let mut query = vec![
+            ("fieldManager", manager),
+            ("force", force),
+            ("fieldValidation", "Strict"),
+        ];
+        query.extend(more);
         let call = Call {
             name: request.clone(),
             method: Method::PATCH,
-            // Strict: a field the server does not know would be dropped in silence and differ for ever.
-            query: vec![
-                ("fieldManager", manager),
-                ("force", force),
-                ("fieldValidation", "Strict"),
-            ],
+            query,
             accept: Parts::Whole.accept(request.kind),
             body: Some((APPLY, bytes)),
         };

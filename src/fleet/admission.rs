@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::Access;
 use crate::api::labels;
 use crate::client::chain;
-use crate::object::{ObjectId, kinds};
-use crate::plan::{FailureKind, Operation, Plan};
+use crate::object::{Object, ObjectId, kinds};
+use crate::plan::{Action, FailureKind, Operation, Plan};
 
 /// Dry runs at the same time.
 const PARALLELISM: usize = 32;
@@ -48,7 +48,7 @@ impl Admission {
     /// Returns the answer of somebody who asked nobody.
     pub fn not_asked(plan: &Plan, reason: &str) -> Self {
         let mut admission = Self::default();
-        for _ in plan.actions().filter(|action| body(&action.operation).is_some()) {
+        for _ in plan.actions().filter(|action| body(action).is_some()) {
             admission.leave_out(reason.to_owned());
         }
         admission
@@ -72,8 +72,8 @@ pub async fn admission(access: Access<'_>, plan: &Plan) -> Admission {
         .map(|action| &action.id)
         .collect();
     let candidates = plan.actions().filter_map(|action| {
-        let (object, uid) = body(&action.operation)?;
-        (action.id.kind == kinds::K0SMOTRON_CLUSTER).then_some((&action.id, object, uid))
+        let (object, uid) = body(action)?;
+        Some((&action.id, object, uid))
     });
     let mut asked = futures::stream::iter(candidates)
         .map(|(id, object, uid)| {
@@ -119,8 +119,12 @@ pub async fn admission(access: Access<'_>, plan: &Plan) -> Admission {
     admission
 }
 
-fn body(operation: &Operation) -> Option<(&crate::object::Object, Option<&str>)> {
-    match operation {
+/// Returns what is asked about: what a cluster is created with, or changed to and the uid of what is there.
+fn body(action: &Action) -> Option<(&Object, Option<&str>)> {
+    if action.id.kind != kinds::K0SMOTRON_CLUSTER {
+        return None;
+    }
+    match &action.operation {
         Operation::Create { body } => Some((body, None)),
         Operation::Apply { body, uid } => Some((body, Some(uid))),
         Operation::Issue { .. }
@@ -132,5 +136,44 @@ fn body(operation: &Operation) -> Option<(&crate::object::Object, Option<&str>)>
         | Operation::ChangeMembers { .. }
         | Operation::ReplacePod { .. }
         | Operation::Delete { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::{Impact, Wave};
+
+    #[test]
+    fn only_clusters_are_counted_as_not_asked_about() {
+        let create = |id: ObjectId| Action {
+            operation: Operation::Create {
+                body: Object(json!({})),
+            },
+            id,
+            impact: Impact::Safe,
+            reason: String::new(),
+            changes: Vec::new(),
+            effects: Vec::new(),
+            needs: Vec::new(),
+        };
+        let ids = [
+            ObjectId::new(kinds::NAMESPACE, "", "edge"),
+            ObjectId::new(kinds::K0SMOTRON_CLUSTER, "edge", "berlin"),
+        ];
+        let plan = Plan {
+            waves: vec![Wave {
+                name: "changes".to_owned(),
+                actions: ids.map(create).into(),
+            }],
+            ..Plan::default()
+        };
+        let expected = NotChecked {
+            reason: "nobody".to_owned(),
+            objects: 1,
+        };
+        assert_eq!(Admission::not_asked(&plan, "nobody").not_checked, [expected]);
     }
 }

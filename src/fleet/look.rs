@@ -46,13 +46,29 @@ pub struct Live {
 /// *Effects*: one GET each for kube-system, the parent, and every namespace without a cluster; the lists of
 /// [`observe::fleet`]. Nothing is written.
 pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetError> {
-    let in_files: BTreeSet<String> = reading
-        .clusters
-        .iter()
-        .map(|cluster| cluster.namespace.clone())
-        .collect();
-    let rejected = reading.rejected.iter().map(|(namespace, _)| namespace.clone());
-    look_at(access, reading.fleet.as_ref(), in_files, rejected.collect()).await
+    let (in_files, rejected) = (namespaces_of_clusters(reading), namespaces_of_rejected(reading));
+    look_at(access, reading.fleet.as_ref(), in_files, rejected).await
+}
+
+pub(super) fn namespaces_of_clusters(reading: &Reading) -> BTreeSet<String> {
+    let clusters = reading.clusters.iter();
+    clusters.map(|cluster| cluster.namespace.clone()).collect()
+}
+
+/// Returns the namespaces of clusters that have errors: they are not gone.
+pub(super) fn namespaces_of_rejected(reading: &Reading) -> BTreeSet<String> {
+    let rejected = reading.rejected.iter();
+    rejected.map(|(namespace, _)| namespace.clone()).collect()
+}
+
+/// Returns the namespaces that are named, and those that the hub remembers.
+pub(super) fn all_namespaces(
+    in_files: &BTreeSet<String>,
+    others: BTreeSet<String>,
+    parent: Option<&StoredParent>,
+) -> BTreeSet<String> {
+    let remembered = parent.into_iter().flat_map(|stored| &stored.parent.namespaces);
+    in_files.iter().chain(remembered).cloned().chain(others).collect()
 }
 
 /// Looks as [`look`] does, at the namespaces that are named: those that clusters are wanted in, and others.
@@ -68,11 +84,7 @@ pub(super) async fn look_at(
         Some(fleet) => recall(access.memory, &fleet.spec.id, access.parent_namespace).await?,
         None => None,
     };
-    let mut namespaces = in_files.clone();
-    namespaces.extend(others);
-    if let Some(stored) = &parent {
-        namespaces.extend(stored.parent.namespaces.iter().cloned());
-    }
+    let namespaces = all_namespaces(&in_files, others, parent.as_ref());
     // No namespace at all would mean every namespace.
     let observed = if namespaces.is_empty() {
         Observed::default()

@@ -24,7 +24,7 @@ pub use error::FleetError;
 pub use hub::{Hub, KUBE_SYSTEM, check_hub, identify};
 pub use look::{Access, Live, look};
 pub use parent::{Parent, StoredParent};
-pub use planning::{PlanOptions, content, plan};
+pub use planning::{PlanOptions, Sight, children, content, plan, upgrade};
 pub use run::{Executed, FirstApply, RunOptions, Subject, execute, may_write};
 pub use saved::{Values, check, look_again, save};
 

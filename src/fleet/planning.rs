@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::look::{Access, Live};
 use super::{FleetError, parent};
+use crate::api::fleet::{Fleet, FleetSpec};
 use crate::api::fleet_files::RemovedSpec;
 use crate::client::ClientError;
 use crate::compose::Reading;
@@ -32,7 +33,7 @@ pub struct PlanOptions {
 
 /// Where the children of clusters are seen.
 #[derive(Clone, Copy)]
-pub(super) enum Sight<'a> {
+pub enum Sight<'a> {
     Hub(Access<'a>),
     Recorded(&'a Snapshot),
 }
@@ -89,35 +90,25 @@ pub(super) async fn of_entries(
         observed: &live.observed,
         preview: None,
     };
-    let looked_at = look_at_children(sight, &plan::candidates(&input, policy)).await?;
-    if let Some((children, node_addresses)) = &looked_at {
-        input.preview = Some(Preview {
-            children,
-            node_addresses,
-            settings: &options.settings,
-            now: options.now,
-        });
-    }
+    let seen = look_at_children(sight, &plan::candidates(&input, policy)).await?;
+    input.preview = seen.as_ref().map(|seen| seen.preview(options));
     Ok(without_namespace(plan::fleet(&input, policy), live, policy))
 }
 
-/// Says what another renderer revision would do to the clusters of a plan that nobody changes: those of `ids`.
-pub(super) async fn upgraded(
+/// Says what an operator with other settings would do to clusters whose files stay as they are: those of `ids`.
+///
+/// *Effects*: the lists of children, unless recorded.
+pub async fn upgrade(
     sight: Sight<'_>,
     live: &Live,
     ids: &BTreeSet<ObjectId>,
     now: &PlanOptions,
     then: &Settings,
 ) -> Result<Vec<Upgraded>, FleetError> {
-    let Some((children, node_addresses)) = look_at_children(sight, ids).await? else {
+    let Some(seen) = look_at_children(sight, ids).await? else {
         return Ok(Vec::new());
     };
-    let preview = Preview {
-        children: &children,
-        node_addresses: &node_addresses,
-        settings: &now.settings,
-        now: now.now,
-    };
+    let preview = seen.preview(now);
     let found = ids
         .iter()
         .filter_map(|id| Some((id, live.observed.objects.get(id)?)));
@@ -126,8 +117,10 @@ pub(super) async fn upgraded(
         .collect())
 }
 
-/// Returns what the operator would write because of each entry of a plan.
-pub(super) async fn offspring(
+/// Returns what the operator would write because of each entry of a plan, as it may be shown.
+///
+/// *Effects*: as [`upgrade`].
+pub async fn children(
     sight: Sight<'_>,
     live: &Live,
     plan: &Plan,
@@ -138,15 +131,10 @@ pub(super) async fn offspring(
         .filter(|action| action.id.kind == kinds::K0SMOTRON_CLUSTER)
         .collect();
     let ids = clusters.iter().map(|action| action.id.clone()).collect();
-    let Some((children, node_addresses)) = look_at_children(sight, &ids).await? else {
+    let Some(seen) = look_at_children(sight, &ids).await? else {
         return Ok(BTreeMap::new());
     };
-    let preview = Preview {
-        children: &children,
-        node_addresses: &node_addresses,
-        settings: &options.settings,
-        now: options.now,
-    };
+    let preview = seen.preview(options);
     Ok(clusters
         .into_iter()
         .map(|action| {
@@ -172,18 +160,43 @@ fn policy(
     } else {
         Files::Sound
     };
-    let mut policy = FleetPolicy::of(fleet.map(|fleet| &fleet.spec), files);
-    policy.revision = tree.revision.clone();
-    policy.prune = options.prune;
-    policy.force_conflicts = options.force_conflicts.clone();
-    if let Some(stored) = &live.parent {
-        policy.deleted_before = stored.parent.spent_on(&content(reading));
+    let planned = Planned {
+        fleet,
+        files,
+        revision: tree.revision.as_deref(),
+        content: &content(reading),
+    };
+    Ok(FleetPolicy {
+        removed: removed(reading, tree),
+        ..policy_of(&planned, live, options)
+    })
+}
+
+/// What is planned, read from files or from a saved plan.
+pub(super) struct Planned<'a> {
+    pub fleet: Option<&'a Fleet>,
+    pub files: Files,
+    pub revision: Option<&'a str>,
+    /// The digest of it all.
+    pub content: &'a str,
+}
+
+/// Returns the guards of a Fleet with what the hub and the options say. Nothing was removed on purpose in it.
+pub(super) fn policy_of(planned: &Planned<'_>, live: &Live, options: &PlanOptions) -> FleetPolicy {
+    let spec = planned.fleet.map(|fleet| &fleet.spec);
+    let stored = live.parent.as_ref();
+    let makes_namespaces = spec.is_some_and(FleetSpec::creates_namespaces);
+    FleetPolicy {
+        revision: planned.revision.map(str::to_owned),
+        prune: options.prune,
+        force_conflicts: options.force_conflicts.clone(),
+        deleted_before: stored.map_or(0, |stored| stored.parent.spent_on(planned.content)),
+        missing_namespaces: match makes_namespaces {
+            true => live.missing_namespaces.clone(),
+            false => BTreeSet::new(),
+        },
+        ..FleetPolicy::of(spec, planned.files)
     }
-    policy.removed = removed(reading, tree);
-    if fleet.is_some_and(|fleet| fleet.spec.creates_namespaces()) {
-        policy.missing_namespaces = live.missing_namespaces.clone();
-    }
-    Ok(policy)
 }
 
 /// Returns what the records say about clusters that were taken out of the files on purpose.
@@ -214,24 +227,45 @@ pub fn content(reading: &Reading) -> String {
     parent::content(reading.fleet.as_ref(), clusters.chain(&records))
 }
 
+/// What the operator would look at.
+struct Seen {
+    children: Observed,
+    node_addresses: Vec<String>,
+}
+
+impl Seen {
+    fn preview<'a>(&'a self, options: &'a PlanOptions) -> Preview<'a> {
+        Preview {
+            children: &self.children,
+            node_addresses: &self.node_addresses,
+            settings: &options.settings,
+            now: options.now,
+        }
+    }
+}
+
 /// Reads what the operator would look at; `None` when that is not allowed.
-pub(super) async fn look_at_children(
+async fn look_at_children(
     sight: Sight<'_>,
     candidates: &BTreeSet<ObjectId>,
-) -> Result<Option<(Observed, Vec<String>)>, FleetError> {
+) -> Result<Option<Seen>, FleetError> {
     if candidates.is_empty() {
         return Ok(None);
     }
     let access = match sight {
         Sight::Hub(access) => access,
         Sight::Recorded(snapshot) => {
-            return Ok(Some((snapshot.children(), snapshot.node_addresses.clone())));
+            return Ok(Some(Seen {
+                children: snapshot.children(),
+                node_addresses: snapshot.node_addresses.clone(),
+            }));
         }
     };
     let read = async {
-        let children = observe::children(access.clusters, candidates).await?;
-        let addresses = observe::node_addresses(access.clusters).await?;
-        Ok((children, addresses))
+        Ok(Seen {
+            children: observe::children(access.clusters, candidates).await?,
+            node_addresses: observe::node_addresses(access.clusters).await?,
+        })
     };
     match read.await {
         Ok(read) => Ok(Some(read)),
@@ -264,6 +298,6 @@ fn without_namespace(mut plan: Plan, live: &Live, policy: &FleetPolicy) -> Plan 
         });
     }
     waves.retain(|wave| !wave.actions.is_empty());
-    held.sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+    plan::sort_held(held);
     plan
 }

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::look::{Access, Live, look_at};
-use super::planning::{self, PlanOptions, Sight, content};
+use super::planning::{self, PlanOptions, Planned, Sight, content};
 use super::{FleetError, check_hub};
 use crate::api::fleet_files::RemovalPolicy;
 use crate::compose::Reading;
@@ -113,17 +113,21 @@ pub async fn check(
         now,
     };
     let named = saved.not_written();
-    let policy = policy(saved, live, !(entries.is_empty() && named.is_empty()));
+    let mut policy = policy(saved, live, &options);
+    if !entries.is_empty() || !named.is_empty() {
+        // Not all clusters of the files are entries: that none is does not make the set empty.
+        policy.empty_set = EmptySet::Allowed;
+    }
     let anew = planning::of_entries(Sight::Hub(access), &entries, &named, live, &policy, &options).await?;
     let mut checked = check_saved(saved, &bodies, &live.observed, anew);
     if checked.stale.is_empty() && checked.refused.is_empty() && !withheld.is_empty() {
         let missing = withheld.into_values().flatten().collect();
         return Err(FleetError::Withheld { missing });
     }
-    let is_left = |id: &ObjectId| checked.plan.actions().any(|action| action.id == *id);
+    let left: BTreeSet<&ObjectId> = checked.plan.actions().map(|action| &action.id).collect();
     checked.withheld = withheld
         .into_iter()
-        .filter(|(id, _)| is_left(id))
+        .filter(|(id, _)| left.contains(id))
         .flat_map(|(_, missing)| missing)
         .collect();
     Ok(checked)
@@ -158,30 +162,24 @@ fn bodies(saved: &SavedPlan, live: &Live, values: &Values) -> (BTreeMap<ObjectId
 }
 
 /// The guards of the Fleet as it was saved, and what the hub says now.
-fn policy(saved: &SavedPlan, live: &Live, has_clusters: bool) -> FleetPolicy {
+fn policy(saved: &SavedPlan, live: &Live, options: &PlanOptions) -> FleetPolicy {
     let fleet = saved.fleet();
-    let files = if saved.has_errors {
-        Files::WithErrors
-    } else {
-        Files::Sound
+    let planned = Planned {
+        fleet: fleet.as_ref(),
+        files: if saved.has_errors {
+            Files::WithErrors
+        } else {
+            Files::Sound
+        },
+        revision: saved.revision.as_deref(),
+        content: &saved.content,
     };
-    let mut policy = FleetPolicy::of(fleet.as_ref().map(|fleet| &fleet.spec), files);
-    policy.revision = saved.revision.clone();
-    policy.prune = if saved.prune { Prune::Yes } else { Prune::No };
-    policy.force_conflicts = saved.force_conflicts.clone();
-    if has_clusters {
-        // Not all clusters of the files are entries: that none is does not make the set empty.
-        policy.empty_set = EmptySet::Allowed;
-    }
-    if let Some(stored) = &live.parent {
-        policy.deleted_before = stored.parent.spent_on(&saved.content);
-    }
     // That a record named them was seen when the plan was made.
     let deleted = saved
         .entries
         .iter()
         .filter(|entry| entry.action == SavedAction::Delete);
-    policy.removed = deleted
+    let removed = deleted
         .map(|entry| {
             let record = RemovedRecord {
                 policy: RemovalPolicy::Delete,
@@ -191,8 +189,8 @@ fn policy(saved: &SavedPlan, live: &Live, has_clusters: bool) -> FleetPolicy {
             (entry.object.clone(), record)
         })
         .collect();
-    if fleet.is_some_and(|fleet| fleet.spec.creates_namespaces()) {
-        policy.missing_namespaces = live.missing_namespaces.clone();
+    FleetPolicy {
+        removed,
+        ..planning::policy_of(&planned, live, options)
     }
-    policy
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::selector::Selector;
 use crate::object::{Object, ObjectId, kinds};
-use crate::plan::{Action, Held, HeldReason, Operation, Plan};
+use crate::plan::{Action, Held, HeldReason, Operation, Plan, sort_held};
 
 /// A filter over clusters. All parts must hold; an empty part holds always.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,7 +75,7 @@ pub fn select(plan: Plan, filter: &Filter, is_selected: impl Fn(&ObjectId) -> bo
             kept_waves.push(wave);
         }
     }
-    held.sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+    sort_held(&mut held);
     Plan {
         revision,
         waves: kept_waves,

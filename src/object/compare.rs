@@ -61,8 +61,7 @@ pub fn is_applied_by(live: &Object, manager: &str, field: &str) -> bool {
     let Some(mut owned) = applied_fields(live, manager) else {
         return false;
     };
-    for step in field.split('/').skip(1) {
-        let step = step.replace("~1", "/").replace("~0", "~");
+    for step in pointer::steps(field) {
         match owned.get_mut(format!("f:{step}")) {
             Some(child) => owned = child.take(),
             None => return false,

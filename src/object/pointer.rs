@@ -7,12 +7,26 @@ pub fn push(pointer: &str, step: &str) -> String {
     format!("{pointer}/{}", step.replace('~', "~0").replace('/', "~1"))
 }
 
+/// Returns the steps of a JSON pointer, unescaped.
+pub fn steps(pointer: &str) -> impl Iterator<Item = String> {
+    pointer.split('/').skip(1).map(unescaped)
+}
+
+/// Splits a JSON pointer into what is around the value and the last step, unescaped; `None` for the whole document.
+pub fn split_last(pointer: &str) -> Option<(&str, String)> {
+    let (around, step) = pointer.rsplit_once('/')?;
+    Some((around, unescaped(step)))
+}
+
+fn unescaped(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
 /// Turns `/spec/manifests/0/name` into `spec.manifests[0].name`, and steps that are not plain words into
 /// `metadata.labels["a.b/c"]`.
 pub fn to_field_path(pointer: &str) -> String {
     let mut path = String::new();
-    for step in pointer.split('/').skip(1) {
-        let step = step.replace("~1", "/").replace("~0", "~");
+    for step in steps(pointer) {
         let is_word = |text: &str| {
             text.chars()
                 .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
@@ -43,5 +57,13 @@ mod tests {
             r#"metadata.labels["a.b/c"]"#
         );
         assert_eq!(push("/metadata/labels", "a.b/c"), "/metadata/labels/a.b~1c");
+    }
+
+    #[test]
+    fn steps_are_what_was_pushed() {
+        let pointer = push(&push("", "a~1/b"), "~");
+        assert_eq!(steps(&pointer).collect::<Vec<_>>(), ["a~1/b", "~"]);
+        assert_eq!(split_last(&pointer), Some(("/a~01~1b", "~".to_owned())));
+        assert_eq!((steps("").count(), split_last("")), (0, None));
     }
 }

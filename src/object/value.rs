@@ -78,6 +78,12 @@ impl Object {
         self.text("/metadata/resourceVersion")
     }
 
+    /// Returns what tells this version of this very object from any other: uid and resource version.
+    pub fn version(&self) -> String {
+        let (uid, version) = (self.uid(), self.resource_version());
+        format!("{}/{}", uid.unwrap_or_default(), version.unwrap_or_default())
+    }
+
     pub fn label(&self, key: &str) -> Option<&str> {
         self.0.get("metadata")?.get("labels")?.get(key)?.as_str()
     }

@@ -16,7 +16,7 @@ pub async fn data_source(client: &Client, secret: &ObjectId, key: &str) -> (Sour
         Ok(None) => return (SourceFacts::Absent, String::new()),
         Err(error) => return (SourceFacts::Unreadable { why: why(&error) }, String::new()),
     };
-    let version = read.version();
+    let version = read.metadata.version();
     let problem = match read.data.get(key) {
         None => Some("the Secret does not have it".to_owned()),
         Some(value) => keys::unusable(value).map(|problem| problem.to_string()),

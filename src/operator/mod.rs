@@ -3,8 +3,9 @@
 //! Changes on the server -> keys in a queue -> one pass for each key at a time.
 //!
 //! **Invariants:** a pass gets a key, never an event, so that what woke it does not matter. No pass runs before every
-//! watch has had a whole list. No worker ever sleeps: what must be looked at again is asked for again. Nothing
-//! destructive is decided from an absence in the store.
+//! watch has had a whole list. No worker sleeps until something may have changed: what must be looked at again is asked
+//! for again. A write alone may take moments: one that a busy server puts off, or a StatefulSet that is made again.
+//! Nothing destructive is decided from an absence in the store.
 
 mod classes;
 mod events;

@@ -74,7 +74,6 @@ impl Operator {
                 .report(key, &object, Pass::without_plan(cluster, rival))
                 .await;
         }
-        self.look_at_given(key, &cluster).await;
         let object = self.ensure_finalizer(key, object).await?;
         let pass = match readable {
             Ok(()) => self.converge(key, cluster).await,
@@ -86,6 +85,7 @@ impl Operator {
     /// Plans and applies until no apply brings a new fact. Sends nothing when nothing differs.
     async fn converge(&self, key: &ObjectId, cluster: K0smotronCluster) -> Pass {
         let mut outcome = Outcome::default();
+        self.look_at_given(key, &cluster).await;
         self.look_at_source(key, &cluster.spec).await;
         let mut has_asked = false;
         for round in 1.. {

@@ -164,11 +164,11 @@ async fn follow(operator: &Operator, cluster: ObjectId, secret: ObjectId) {
                 continue;
             }
             WatchEvent::Listed(objects) => {
-                listed.extend(objects.iter().map(version_of));
+                listed.extend(objects.iter().map(Object::version));
                 continue;
             }
             WatchEvent::ListEnded { .. } => listed.clone(),
-            WatchEvent::Changed(object) => version_of(&object),
+            WatchEvent::Changed(object) => object.version(),
             WatchEvent::Deleted(_) => String::new(),
             WatchEvent::Interrupted { error, .. } => {
                 tracing::debug!(object = %secret, error = chain(&error), "a watch is interrupted");
@@ -179,13 +179,4 @@ async fn follow(operator: &Operator, cluster: ObjectId, secret: ObjectId) {
             operator.queue.ask(cluster.clone(), When::Settled);
         }
     }
-}
-
-/// As the look at the Secret tells versions apart.
-fn version_of(object: &Object) -> String {
-    format!(
-        "{}/{}",
-        object.uid().unwrap_or_default(),
-        object.resource_version().unwrap_or_default()
-    )
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 use crate::diagnostic::Span;
+use crate::object::pointer;
 
 /// What a document says at one place.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,8 +109,7 @@ impl Node {
     pub fn find(&self, pointer: &str) -> Option<(&Self, Place)> {
         let mut node = self;
         let mut key = None;
-        for step in pointer.split('/').skip(1) {
-            let step = step.replace("~1", "/").replace("~0", "~");
+        for step in pointer::steps(pointer) {
             match &node.data {
                 Data::Mapping(entries) => {
                     let entry = entries.iter().find(|entry| entry.key == step)?;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::guards;
-use super::{Action, Held, HeldReason, Impact, Operation, Plan, Wave};
+use super::{Action, Held, HeldReason, Impact, Operation, Plan, Wave, sort_held};
 use crate::api::cluster_parts::DeletionPolicy;
 use crate::object::ObjectId;
 
@@ -179,6 +179,6 @@ fn keep_back(mut plan: Plan, guard: impl Fn(&Action) -> Option<String>) -> Appro
         });
     }
     waves.retain(|wave| !wave.actions.is_empty());
-    held.sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+    sort_held(held);
     ApprovedPlan { plan }
 }

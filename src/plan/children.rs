@@ -1,7 +1,5 @@
 //! The children of one cluster: what render answers against what is there.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::aliases;
@@ -9,8 +7,10 @@ use super::claims;
 use super::impact::{self, Consequence};
 use super::metadata;
 use super::ownership::{self, Ownership};
+use super::steps::{Step, Steps};
 use super::{
-    Action, FieldChange, Held, HeldReason, Impact, Operation, Owner, Plan, Propagation, Wave, guards,
+    Action, FieldChange, Held, HeldReason, Impact, Operation, Owner, Plan, Propagation, fleet, guards, shown,
+    sort_held,
 };
 use crate::api::labels;
 use crate::object::{Difference, Object, ObjectId, Observed, differences, kinds, pointer};
@@ -25,7 +25,7 @@ pub fn children(answers: &Answers, observed: &Observed, owner: &Owner) -> Plan {
     let mut planner = Planner {
         observed,
         owner,
-        steps: BTreeMap::new(),
+        steps: Steps::default(),
         held: Vec::new(),
         unchanged: Vec::new(),
     };
@@ -36,39 +36,13 @@ pub fn children(answers: &Answers, observed: &Observed, owner: &Owner) -> Plan {
             Answer::Keep { waiting_on } => planner.hold(id, HeldReason::Waiting, waiting_on.clone()),
         }
     }
-    planner.hold_what_needs_held_objects();
     planner.finish()
-}
-
-/// When something is done, in the order of the waves.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
-    RootKeys,
-    Certificates,
-    Surroundings,
-    Pods,
-    /// The pins name the uid under which everything else is found again, so they follow last.
-    Ownership,
-    Deletions,
-}
-
-impl Step {
-    fn name(self) -> &'static str {
-        match self {
-            Self::RootKeys => "keys",
-            Self::Certificates => "certificates",
-            Self::Surroundings => "services and configuration",
-            Self::Pods => "pods",
-            Self::Ownership => "ownership",
-            Self::Deletions => "deletions",
-        }
-    }
 }
 
 struct Planner<'a> {
     observed: &'a Observed,
     owner: &'a Owner,
-    steps: BTreeMap<Step, Vec<Action>>,
+    steps: Steps,
     held: Vec<Held>,
     unchanged: Vec<ObjectId>,
 }
@@ -139,12 +113,8 @@ impl Planner<'_> {
     fn make(&mut self, id: &ObjectId, desired: &Desired) {
         let (step, operation, needs) = match desired {
             Desired::Object(body) => {
-                let step = if id.kind == kinds::STATEFUL_SET {
-                    Step::Pods
-                } else {
-                    Step::Surroundings
-                };
-                (step, Operation::Create { body: body.clone() }, Vec::new())
+                let operation = Operation::Create { body: body.clone() };
+                (Step::of_object(id), operation, Vec::new())
             }
             Desired::Key {
                 purpose,
@@ -214,20 +184,12 @@ impl Planner<'_> {
             );
             return;
         }
-        let step = if id.kind == kinds::STATEFUL_SET {
-            Step::Pods
-        } else {
-            Step::Surroundings
-        };
         let consequence = impact::of_apply(id, live, &differences, &self.observed.objects, self.owner);
         let reason = differs_in(&differences);
-        let changes = differences
-            .into_iter()
-            .map(|difference| field_change(id, difference))
-            .collect();
+        let changes = field_changes(id, differences);
         let body = aliases::emptied(body, live);
         self.add(
-            step,
+            Step::of_object(id),
             id,
             Operation::Apply { body, uid },
             &reason,
@@ -260,10 +222,7 @@ impl Planner<'_> {
             id.name
         ));
         let reason = differs_in(&differences);
-        let changes = differences
-            .into_iter()
-            .map(|difference| field_change(id, difference))
-            .collect();
+        let changes = field_changes(id, differences);
         let operation = Operation::Recreate {
             body: body.clone(),
             uid,
@@ -316,10 +275,7 @@ impl Planner<'_> {
             uid: Some(uid),
         };
         let reason = differs_in(&differences);
-        let changes = differences
-            .into_iter()
-            .map(|difference| field_change(id, difference))
-            .collect();
+        let changes = field_changes(id, differences);
         self.add(
             Step::Surroundings,
             id,
@@ -462,7 +418,7 @@ impl Planner<'_> {
         changes: Vec<FieldChange>,
         needs: Vec<ObjectId>,
     ) {
-        self.steps.entry(step).or_default().push(Action {
+        let action = Action {
             id: id.clone(),
             operation,
             impact: consequence.impact,
@@ -470,7 +426,8 @@ impl Planner<'_> {
             changes,
             effects: consequence.effects,
             needs,
-        });
+        };
+        self.steps.add(step, action);
     }
 
     fn hold(&mut self, id: &ObjectId, reason: HeldReason, waiting_on: String) {
@@ -482,109 +439,21 @@ impl Planner<'_> {
     }
 
     fn gap(&self, id: &ObjectId) -> String {
-        let gap =
-            self.observed.unreadable.iter().find(|gap| {
-                gap.kind == id.kind && (gap.namespace.is_empty() || gap.namespace == id.namespace)
-            });
+        let gap = fleet::gap(self.observed, id);
         let why = gap.map_or("unknown", |gap| gap.reason.as_str());
         format!("{} objects could not be read ({why})", id.kind)
     }
 
-    /// A certificate of a CA that is not ours, or pods with keys, ports or a configuration that are not ours, would be
-    /// a control plane that nobody asked for.
-    fn hold_what_needs_held_objects(&mut self) {
-        let obstacles: Vec<ObjectId> = self
-            .held
-            .iter()
-            .filter(|held| matches!(held.reason, HeldReason::Foreign | HeldReason::NotReadable))
-            .map(|held| held.id.clone())
-            .collect();
-        let mut waiting = Vec::new();
-        for (step, actions) in &mut self.steps {
-            actions.retain(|action| {
-                let obstacle = obstacles.iter().find(|obstacle| match step {
-                    Step::Pods => is_needed_by_pods(obstacle),
-                    Step::Certificates => action.needs.contains(obstacle),
-                    Step::RootKeys | Step::Surroundings | Step::Ownership | Step::Deletions => false,
-                });
-                let Some(obstacle) = obstacle else { return true };
-                waiting.push(Held {
-                    id: action.id.clone(),
-                    reason: HeldReason::Waiting,
-                    waiting_on: format!("it needs {obstacle}, which is held"),
-                });
-                false
-            });
-        }
-        self.held.append(&mut waiting);
-    }
-
     fn finish(mut self) -> Plan {
-        let writes: Vec<(Step, ObjectId, bool)> = self
-            .steps
-            .iter()
-            .flat_map(|(step, actions)| {
-                actions.iter().map(|action| {
-                    let is_needed = match &action.operation {
-                        Operation::Issue { purpose, .. } | Operation::Reissue { purpose, .. } => {
-                            *purpose != KeyPurpose::Kubeconfig
-                        }
-                        Operation::Create { .. } | Operation::Apply { .. } | Operation::Fill { .. } => {
-                            is_needed_by_pods(&action.id)
-                        }
-                        Operation::PatchMetadata { .. }
-                        | Operation::Grow { .. }
-                        | Operation::Recreate { .. }
-                        | Operation::Delete { .. }
-                        | Operation::ChangeMembers { .. }
-                        | Operation::ReplacePod { .. } => false,
-                    };
-                    (*step, action.id.clone(), is_needed)
-                })
-            })
-            .collect();
-        for (step, actions) in &mut self.steps {
-            for action in actions {
-                match step {
-                    Step::Certificates => action
-                        .needs
-                        .retain(|need| writes.iter().any(|(_, id, _)| id == need)),
-                    Step::Pods => {
-                        let earlier = writes
-                            .iter()
-                            .filter(|(other, _, is_needed)| other < step && *is_needed);
-                        action.needs = earlier.map(|(_, id, _)| id.clone()).collect();
-                    }
-                    // Whatever still has the old uid must be found by it in the next pass.
-                    Step::Ownership => {
-                        let earlier = writes.iter().filter(|(other, _, _)| other < step);
-                        action.needs = earlier.map(|(_, id, _)| id.clone()).collect();
-                    }
-                    Step::RootKeys | Step::Surroundings | Step::Deletions => {}
-                }
-            }
-        }
-        self.held
-            .sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+        self.held.extend(self.steps.hold_what_needs(&self.held));
+        sort_held(&mut self.held);
         Plan {
             revision: None,
-            waves: self
-                .steps
-                .into_iter()
-                .filter(|(_, actions)| !actions.is_empty())
-                .map(|(step, actions)| Wave {
-                    name: step.name().to_owned(),
-                    actions,
-                })
-                .collect(),
+            waves: self.steps.into_waves(),
             held: self.held,
             unchanged: self.unchanged,
         }
     }
-}
-
-fn is_needed_by_pods(id: &ObjectId) -> bool {
-    [kinds::SECRET, kinds::CONFIG_MAP, kinds::SERVICE].contains(&id.kind)
 }
 
 fn issuer_of(id: &ObjectId, issue: &Issue) -> Option<ObjectId> {
@@ -613,17 +482,17 @@ fn differs_in(differences: &[Difference]) -> String {
 }
 
 /// Configuration may hold what users keep secret, so its values do not enter a plan that is shown.
-fn field_change(id: &ObjectId, difference: Difference) -> FieldChange {
-    let holds_secrets = (id.kind == kinds::CONFIG_MAP || id.kind == kinds::SECRET)
-        && !difference.pointer.starts_with("/metadata");
-    let shown = |value: Option<Value>| match value {
-        Some(_) if holds_secrets => Some(json!("(not shown)")),
-        other => other,
+fn field_changes(id: &ObjectId, differences: Vec<Difference>) -> Vec<FieldChange> {
+    let may_hold_secrets = id.kind == kinds::CONFIG_MAP || id.kind == kinds::SECRET;
+    let change = |Difference { pointer, old, new }| {
+        let is_shown = !may_hold_secrets || pointer.starts_with("/metadata");
+        let shown = |value: Value| if is_shown { value } else { json!(shown::MASK) };
+        FieldChange {
+            old: old.map(shown),
+            new: new.map(shown),
+            source: None,
+            pointer,
+        }
     };
-    FieldChange {
-        pointer: difference.pointer,
-        old: shown(difference.old),
-        new: shown(difference.new),
-        source: None,
-    }
+    differences.into_iter().map(change).collect()
 }

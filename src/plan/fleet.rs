@@ -9,6 +9,7 @@ use super::impact::Consequence;
 use super::tracking::{self, Tracked};
 use super::{
     Action, FieldChange, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan, Wave,
+    sort_held,
 };
 use super::{deletions, preview, shown};
 use crate::api::{cel, labels};
@@ -70,7 +71,7 @@ pub fn candidates(input: &FleetInput<'_>, policy: &FleetPolicy) -> BTreeSet<Obje
 }
 
 /// Returns why absence in this part of the hub cannot be believed.
-fn gap<'a>(observed: &'a Observed, id: &ObjectId) -> Option<&'a Unreadable> {
+pub(super) fn gap<'a>(observed: &'a Observed, id: &ObjectId) -> Option<&'a Unreadable> {
     observed
         .unreadable
         .iter()
@@ -271,8 +272,7 @@ impl Planner<'_> {
                 needs: Vec::new(),
             })
             .collect();
-        self.held
-            .sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+        sort_held(&mut self.held);
         let waves = [
             ("namespaces", namespaces),
             ("changes", self.changes),

@@ -1,6 +1,6 @@
 //! What is done with the members of etcd and their pods, as part of the plan for a cluster.
 
-use super::{Action, Held, HeldReason, Impact, Operation, Plan, Wave};
+use super::{Action, Held, HeldReason, Impact, Operation, Plan, Wave, sort_held};
 use crate::api::names;
 use crate::etcd::{Change, Member, MemberChange, Step};
 use crate::object::{ObjectId, kinds};
@@ -67,8 +67,7 @@ pub fn members(plan: &mut Plan, cluster: &ResolvedCluster) {
             reason: HeldReason::Waiting,
             waiting_on,
         });
-        plan.held
-            .sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+        sort_held(&mut plan.held);
         return;
     }
     let needs = foundations

@@ -27,6 +27,7 @@ mod preview;
 mod saved;
 mod shown;
 mod stale;
+mod steps;
 mod tracking;
 mod upgrade;
 mod withheld;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::preview::{changed_spec, planned};
+use super::preview::{changed_spec, new_actions, planned};
 use super::{Action, FieldChange, Operation, Owner, Preview, shown, tracking};
 use crate::api::{K0smotronCluster, labels};
 use crate::object::{Object, differences};
@@ -36,10 +36,7 @@ pub fn of_operation(operation: &Operation, live: Option<&Object>, preview: &Prev
     let Some(plan) = plan_of(&after) else {
         return Vec::new();
     };
-    plan.actions()
-        .filter(|action| !anyway.actions().any(|other| other == *action))
-        .map(masked)
-        .collect()
+    new_actions(&plan, &anyway).map(masked).collect()
 }
 
 /// The values of Secrets and of the configuration are masked already; scripts and command lines are not.

@@ -8,7 +8,7 @@ use crate::api::cluster_parts::ServiceType;
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, K0smotronCluster, names};
 use crate::k0s::{self, Refusal, Version};
-use crate::object::{Difference, Object, ObjectId, Observed, kinds};
+use crate::object::{Difference, Object, ObjectId, Observed, kinds, pointer};
 use crate::pki::KeyPurpose;
 use crate::plan::children;
 use crate::render::{self, Facts, ResolvedCluster, Stalled};
@@ -210,13 +210,12 @@ pub(super) fn changed_spec(live: &Object, differences: &[Difference]) -> Value {
         .rev()
         .filter(|difference| is_of_spec(&difference.pointer))
     {
-        let Some((parent, step)) = difference.pointer.rsplit_once('/') else {
+        let Some((parent, step)) = pointer::split_last(&difference.pointer) else {
             continue;
         };
         if parent == "/spec" && !object["spec"].is_object() {
             object["spec"] = Value::Object(serde_json::Map::new());
         }
-        let step = step.replace("~1", "/").replace("~0", "~");
         match (object.pointer_mut(parent), &difference.new) {
             (Some(Value::Object(fields)), Some(new)) => {
                 fields.insert(step, new.clone());
@@ -268,12 +267,15 @@ fn newly_refused(after: &ResolvedCluster, before: Option<&ResolvedCluster>) -> O
         .map(|held| held.message.clone())
 }
 
+/// Returns the actions of a plan that another one does not have.
+pub(super) fn new_actions<'a>(plan: &'a Plan, anyway: &'a Plan) -> impl Iterator<Item = &'a Action> {
+    plan.actions()
+        .filter(|action| !anyway.actions().any(|other| other == *action))
+}
+
 /// Sums up what the operator would do, less what it does anyway.
 pub(super) fn of_children(plan: &Plan, anyway: &Plan, owner: &Owner) -> Consequence {
-    let new: Vec<&Action> = plan
-        .actions()
-        .filter(|action| !anyway.actions().any(|other| other == *action))
-        .collect();
+    let new: Vec<&Action> = new_actions(plan, anyway).collect();
     let impact = new
         .iter()
         .map(|action| action.impact)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::saved::{SavedAction, SavedEntry, SavedPlan};
-use super::{Operation, Plan, shown, tracking};
+use super::{Action, Held, Operation, Plan, shown, tracking};
 use crate::api::labels;
 use crate::object::{Object, ObjectId, Observed, differences, digest, pointer};
 
@@ -21,6 +21,18 @@ pub struct Stale {
     pub new: Option<Value>,
     /// Who wrote it last, where that is known.
     pub manager: Option<String>,
+}
+
+impl Stale {
+    fn new(object: Option<&ObjectId>, field: &str, old: Option<Value>, new: Option<Value>) -> Self {
+        Self {
+            object: object.cloned(),
+            field: field.to_owned(),
+            old,
+            new,
+            manager: None,
+        }
+    }
 }
 
 /// An object as it is now, against an entry.
@@ -67,13 +79,7 @@ pub(super) fn seen(live: &Object, body: Option<&Object>) -> BTreeMap<String, Val
 
 /// Judges one entry of a saved plan by the object that is there now.
 pub(super) fn standing(entry: &SavedEntry, live: Option<&Object>, body: Option<&Object>) -> Standing {
-    let one = |field: &str, old: Option<Value>, new: Option<Value>| Stale {
-        object: Some(entry.object.clone()),
-        field: field.to_owned(),
-        old,
-        new,
-        manager: None,
-    };
+    let one = |field: &str, old, new| Stale::new(Some(&entry.object), field, old, new);
     let uid = |live: Option<&Object>| live.and_then(Object::uid).map(Value::from);
     let is_as_wanted =
         |live: &Object, body: &Object| differences(body, live, labels::FLEET_MANAGER).is_empty();
@@ -120,20 +126,10 @@ pub(super) fn standing(entry: &SavedEntry, live: Option<&Object>, body: Option<&
 
 /// Compares what is common to a whole plan: the hub and how its operator renders.
 pub fn common(saved: &SavedPlan, hub_uid: Option<&str>, operator: &Value) -> Vec<Stale> {
-    let one = |field: &str, old: Option<Value>, new: Option<Value>| Stale {
-        object: None,
-        field: field.to_owned(),
-        old,
-        new,
-        manager: None,
-    };
     let mut stale = Vec::new();
     if saved.hub.uid.as_deref() != hub_uid {
-        stale.push(one(
-            "hub.uid",
-            saved.hub.uid.clone().map(Value::from),
-            hub_uid.map(Value::from),
-        ));
+        let old = saved.hub.uid.clone().map(Value::from);
+        stale.push(Stale::new(None, "hub.uid", old, hub_uid.map(Value::from)));
     }
     let flat = |value: &Value| -> BTreeMap<String, Value> {
         let fields = value.as_object().into_iter().flatten();
@@ -142,8 +138,10 @@ pub fn common(saved: &SavedPlan, hub_uid: Option<&str>, operator: &Value) -> Vec
             .collect()
     };
     let (old, new) = (flat(&json!(saved.operator)), flat(operator));
-    stale
-        .extend(moved(&old, &new).map(|(pointer, old, new)| one(&pointer::to_field_path(pointer), old, new)));
+    stale.extend(
+        moved(&old, &new)
+            .map(|(pointer, old, new)| Stale::new(None, &pointer::to_field_path(pointer), old, new)),
+    );
     stale
 }
 
@@ -152,7 +150,7 @@ pub fn common(saved: &SavedPlan, hub_uid: Option<&str>, operator: &Value) -> Vec
 pub struct Checked {
     pub stale: Vec<Stale>,
     /// Entries that a guard holds now, with its words.
-    pub refused: Vec<super::Held>,
+    pub refused: Vec<Held>,
     /// Entries that need no write any more.
     pub done: Vec<ObjectId>,
     /// Values that actions of `plan` must send and that nobody has: object and field path in words. While there are
@@ -173,6 +171,11 @@ pub fn check(
     mut anew: Plan,
 ) -> Checked {
     let mut checked = Checked::default();
+    let actions: BTreeMap<&ObjectId, &Action> = anew.actions().map(|action| (&action.id, action)).collect();
+    let mut held: BTreeMap<&ObjectId, Vec<&Held>> = BTreeMap::new();
+    for one in &anew.held {
+        held.entry(&one.id).or_default().push(one);
+    }
     let mut fitting = BTreeSet::new();
     for entry in &saved.entries {
         // Whether a namespace is there is seen when the plan is made anew.
@@ -180,19 +183,24 @@ pub fn check(
             fitting.insert(entry.object.clone());
             continue;
         }
-        let live = observed.objects.get(&entry.object);
-        match standing(entry, live, bodies.get(&entry.object)) {
+        let (live, body) = (observed.objects.get(&entry.object), bodies.get(&entry.object));
+        match standing(entry, live, body) {
             Standing::Done => checked.done.push(entry.object.clone()),
             Standing::Moved(stale) => checked.stale.extend(stale),
-            Standing::Fits => match agreed(entry, bodies, &anew) {
+            Standing::Fits => match agreed(entry, body, actions.get(&entry.object).copied()) {
                 Agreed::Yes => {
                     fitting.insert(entry.object.clone());
                 }
                 Agreed::Stale(stale) => checked.stale.push(*stale),
-                Agreed::Held => {
-                    let held = anew.held.iter().filter(|held| held.id == entry.object);
-                    checked.refused.extend(held.cloned());
-                }
+                Agreed::NotPlanned => match held.get(&entry.object) {
+                    Some(held) => checked.refused.extend(held.iter().copied().cloned()),
+                    None => {
+                        let (old, new) = (Some(json!(entry.action)), Some(json!("none")));
+                        checked
+                            .stale
+                            .push(Stale::new(Some(&entry.object), "action", old, new));
+                    }
+                },
             },
         }
     }
@@ -211,30 +219,27 @@ pub fn check(
 
 enum Agreed {
     Yes,
-    Held,
+    NotPlanned,
     Stale(Box<Stale>),
 }
 
-fn agreed(entry: &SavedEntry, bodies: &BTreeMap<ObjectId, Object>, anew: &Plan) -> Agreed {
+/// Compares an entry and what it sends with the action that is planned anew for its object.
+fn agreed(entry: &SavedEntry, wanted: Option<&Object>, anew: Option<&Action>) -> Agreed {
     let one = |field: &str, old: Value, new: Value| {
-        Agreed::Stale(Box::new(Stale {
-            object: Some(entry.object.clone()),
-            field: field.to_owned(),
-            old: Some(old),
-            new: Some(new),
-            manager: None,
-        }))
+        Agreed::Stale(Box::new(Stale::new(
+            Some(&entry.object),
+            field,
+            Some(old),
+            Some(new),
+        )))
     };
-    let Some(action) = anew.actions().find(|action| action.id == entry.object) else {
-        return match anew.held.iter().any(|held| held.id == entry.object) {
-            true => Agreed::Held,
-            false => one("action", json!(entry.action), json!("none")),
-        };
+    let Some(action) = anew else {
+        return Agreed::NotPlanned;
     };
     let is_same = match (&action.operation, entry.action) {
-        (Operation::Create { body }, SavedAction::Create) => bodies.get(&entry.object) == Some(body),
+        (Operation::Create { body }, SavedAction::Create) => wanted == Some(body),
         (Operation::Apply { body, uid }, SavedAction::Change) => {
-            bodies.get(&entry.object) == Some(body) && Some(uid) == entry.uid.as_ref()
+            wanted == Some(body) && Some(uid) == entry.uid.as_ref()
         }
         (Operation::Delete { uid, .. }, SavedAction::Delete) => Some(uid) == entry.uid.as_ref(),
         (_, _) => false,

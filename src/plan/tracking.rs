@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::FleetPolicy;
 use crate::api::labels;
-use crate::object::{Object, ObjectId};
+use crate::object::{Object, ObjectId, pointer};
 
 /// Whose a live cluster is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,8 +192,7 @@ pub(super) fn last_writer(live: &Object, pointer: &str) -> Option<String> {
 fn owned_depth(fields: &Value, pointer: &str) -> usize {
     let mut at = fields;
     let mut depth = 0;
-    for step in pointer.split('/').skip(1) {
-        let step = step.replace("~1", "/").replace("~0", "~");
+    for step in pointer::steps(pointer) {
         match at.get(format!("f:{step}")) {
             Some(below) => at = below,
             None => break,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::preview::{Consequence, of_children, planned};
+use super::preview::{Consequence, new_actions, of_children, planned};
 use super::{Impact, Owner, Preview};
 use crate::api::K0smotronCluster;
 use crate::object::{Object, ObjectId, kinds};
@@ -48,10 +48,8 @@ pub fn of_upgrade(id: &ObjectId, live: &Object, preview: &Preview<'_>, then: &Se
         planned(&after, preview.children, &owner),
     );
     let Consequence { impact, effects } = of_children(&plan, &before_plan, &owner);
-    let stateful_sets: Vec<String> = plan
-        .actions()
+    let stateful_sets: Vec<String> = new_actions(&plan, &before_plan)
         .filter(|action| action.id.kind == kinds::STATEFUL_SET)
-        .filter(|action| !before_plan.actions().any(|other| other == *action))
         .map(|action| action.id.name.clone())
         .collect();
     let held = after

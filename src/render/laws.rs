@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::world::{World, worlds, worlds_without_etcd};
 use super::*;
-use crate::object::{ObjectId, kinds};
+use crate::object::{ObjectId, kinds, pointer};
 
 fn drops(answers: &Answers) -> BTreeSet<ObjectId> {
     let dropped = answers
@@ -40,8 +40,7 @@ fn pointers(value: &Value, at: &str, all: &mut Vec<String>) {
 fn without(facts: &Facts, removed: &[String]) -> Option<Facts> {
     let mut value = serde_json::to_value(facts).unwrap();
     for pointer in removed {
-        let (parent, key) = pointer.rsplit_once('/').unwrap();
-        let key = key.replace("~1", "/").replace("~0", "~");
+        let (parent, key) = pointer::split_last(pointer).unwrap();
         match value.pointer_mut(parent) {
             Some(Value::Object(fields)) => {
                 fields.remove(&key);

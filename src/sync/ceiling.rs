@@ -8,7 +8,7 @@ use super::order::Limits;
 use crate::api::fleet_sync::{FleetCounts, MaxImpact, PendingChanges};
 use crate::compose::Reading;
 use crate::object::{ObjectId, digest, kinds};
-use crate::plan::{Action, Held, HeldReason, Impact, Operation, Plan};
+use crate::plan::{Action, Held, HeldReason, Impact, Operation, Plan, sort_held};
 
 /// A plan with everything held back that is not to be done, and what of that waits for somebody.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +78,7 @@ pub fn limit(plan: Plan, outside: Vec<Held>, max_impact: MaxImpact, limits: &Lim
         });
     }
     waves.retain(|wave| !wave.actions.is_empty());
-    held.sort_by(|one, other| (&one.id, one.reason).cmp(&(&other.id, other.reason)));
+    sort_held(&mut held);
     let pending = (!waiting.is_empty()).then(|| PendingChanges {
         entries: i32::try_from(waiting.len()).unwrap_or(i32::MAX),
         digest: digest(&json!(waiting)),

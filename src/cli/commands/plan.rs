@@ -17,8 +17,7 @@ use crate::cli::show::markdown::{self, Comment};
 use crate::cli::show::text::Children;
 use crate::cli::show::{github, json, text};
 use crate::cli::ui::Ui;
-use crate::fleet::offline::{self, Seen};
-use crate::fleet::{self, PlanOptions};
+use crate::fleet::{self, PlanOptions, Sight};
 use crate::observe::Snapshot;
 use crate::plan::Upgraded;
 use crate::render::{Settings, revisions};
@@ -80,19 +79,19 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
             settings.renderer_revision = revision;
         }
         let client;
-        let (prepared, seen) = match &recorded {
+        let (prepared, sight) = match &recorded {
             Some(snapshot) => {
                 warn_if_old(snapshot, ui);
                 let prepared = flow::prepare_offline(&arguments.plan, &settings, snapshot, ui).await?;
-                (prepared, Seen::Recorded(snapshot))
+                (prepared, Sight::Recorded(snapshot))
             }
             None => {
                 let online = flow::prepare(&arguments.plan, &settings, Asking::Admission, ui).await?;
                 client = online.1;
-                (online.0, Seen::Hub(flow::access(&client, &arguments.plan.hub)))
+                (online.0, Sight::Hub(flow::access(&client, &arguments.plan.hub)))
             }
         };
-        let more = More::of(arguments, &prepared, seen, &operator).await?;
+        let more = More::of(arguments, &prepared, sight, &operator).await?;
         answer(arguments, &prepared, &more, ui)?;
         for denied in &prepared.admission.denied {
             ui.warning(&format!(
@@ -136,14 +135,14 @@ impl More {
     async fn of(
         arguments: &Arguments,
         prepared: &Prepared,
-        seen: Seen<'_>,
+        sight: Sight<'_>,
         operator: &Settings,
     ) -> Result<Self, CliError> {
         let Prepared {
             live, plan, options, ..
         } = prepared;
         let children = if arguments.children {
-            offline::children(seen, live, plan, options).await?
+            fleet::children(sight, live, plan, options).await?
         } else {
             Children::new()
         };
@@ -158,7 +157,7 @@ impl More {
                 Some(Upgrade {
                     from: operator.renderer_revision,
                     to,
-                    clusters: offline::upgrade(seen, live, &unchanged, &now, &options.settings).await?,
+                    clusters: fleet::upgrade(sight, live, &unchanged, &now, &options.settings).await?,
                 })
             }
         };
