@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use super::cases::{Answers, Case};
 use crate::operator::{Bench, Controller, settings};
 use crate::support::certificates::Authority;
-use crate::support::{gateway, hosting, try_eventually};
+use crate::support::{gateway, hosting, ports, try_eventually};
 
 /// For what takes a second when nothing else runs on the machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -284,11 +284,30 @@ where
 
 /// A loopback address that no other cluster has.
 pub(super) fn next_address() -> Ipv4Addr {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let [_, _, third, fourth] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    let [_, _, second, _] = std::process::id().to_be_bytes();
-    // Beside those of other processes, and of Nodes.
-    Ipv4Addr::new(127, 64 | (second & 0x3F), third, fourth.wrapping_mul(2) | 1)
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    address(NEXT.fetch_add(1, Ordering::Relaxed), std::process::id())
+}
+
+/// Beside those of other processes, of Nodes, whose last number is even, and of the clusters of a previous build.
+fn address(number: u32, process: u32) -> Ipv4Addr {
+    let [_, _, third, fourth] = (number * 2 + 1).to_be_bytes();
+    let [_, _, second, _] = process.to_be_bytes();
+    Ipv4Addr::new(127, 128 | (second & 0x3F), third, fourth)
+}
+
+#[test]
+fn an_address_is_given_once_and_is_no_nodes_and_none_of_a_previous_build() {
+    for process in (0..=0xFF).map(|byte| byte << 8) {
+        let addresses: BTreeSet<Ipv4Addr> = (0..1000).map(|number| address(number, process)).collect();
+        assert_eq!(addresses.len(), 1000);
+        for address in addresses {
+            let [_, second, _, fourth] = address.octets();
+            assert!(second != 77 && fourth % 2 == 1, "{address}");
+        }
+    }
+    for _ in 0..1000 {
+        assert_eq!(ports::address().octets()[3] % 2, 0);
+    }
 }
 
 /// Plays the load balancer.
