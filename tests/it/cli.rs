@@ -2,11 +2,18 @@
 
 use std::path::Path;
 
-use crate::support::{Output, Program};
+use crate::support::{Output, Process, Program};
 
 /// The built program, in an empty home and with no kubeconfig.
 pub fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet"))
+}
+
+/// Starts it as the controller of one namespace.
+pub fn controller(program: &Program, kubeconfig: &Path, namespace: &str, more: &[&str]) -> Process {
+    let kubeconfig = kubeconfig.to_str().expect("folders of tests have plain names");
+    let arguments = ["controller", "--kubeconfig", kubeconfig, "--namespace", namespace];
+    program.start(&[&arguments[..], more].concat())
 }
 
 /// Puts files into the folder in which the program runs.

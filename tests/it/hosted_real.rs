@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use serde_json::Value;
 
+use crate::cli::{controller, program};
 use crate::support::kubelet::RealPods;
-use crate::support::{Namespace, Process, Program, Servers, crds, eventually, hosting};
+use crate::support::{Namespace, Process, Servers, crds, eventually, hosting};
 
 /// Three members and an API server start in 8 s; other tests run beside them.
 const SOON: Duration = Duration::from_secs(120);
@@ -28,19 +29,10 @@ impl Hub {
         crds::install(&client).await;
         hosting::node(&client, "real-node", servers.node_address.into()).await;
         let namespace = servers.namespace(hint).await;
-        let kubeconfig = servers.kubeconfig();
-        let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet"));
-        let controller = program.start(&[
-            "controller",
-            "--kubeconfig",
-            &kubeconfig.to_string_lossy(),
-            "--namespace",
-            &namespace.name,
-        ]);
         Self {
+            controller: controller(&program(), &servers.kubeconfig(), &namespace.name, &[]),
             servers,
             namespace,
-            controller,
         }
     }
 

@@ -13,7 +13,8 @@ use k0smotron_fleet::render::Settings;
 use k0smotron_fleet::server::{ControllerOptions, ServerError, run_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Options, Program, Servers, crds, eventually, ports};
+use crate::cli::{controller, program};
+use crate::support::{Options, Servers, crds, eventually, ports};
 
 async fn options(servers: &Servers, listen: SocketAddr) -> ControllerOptions {
     let target = Target {
@@ -99,17 +100,8 @@ async fn sigterm_ends_the_program_well() {
     let servers = Servers::shared().await;
     crds::install(&servers.client().await).await;
     let namespace = servers.namespace("signal").await;
-    let kubeconfig = servers.kubeconfig().display().to_string();
-    let arguments = [
-        "controller",
-        "--kubeconfig",
-        &kubeconfig,
-        "--namespace",
-        &namespace.name,
-        "--log-format",
-        "json",
-    ];
-    let process = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet")).start(&arguments);
+    let as_json = ["--log-format", "json"];
+    let process = controller(&program(), &servers.kubeconfig(), &namespace.name, &as_json);
     let deadline = Duration::from_secs(30);
     eventually("it has read everything", deadline, async || {
         let log = process.log();

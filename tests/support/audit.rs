@@ -43,8 +43,9 @@ impl Event {
         )
     }
 
-    pub fn is_delete(&self) -> bool {
-        matches!(self.verb.as_str(), "delete" | "deletecollection")
+    /// Whether it is about a status or an Event: what a controller says of what it has seen.
+    pub fn is_report(&self) -> bool {
+        self.resource == "events" || self.subresource == "status"
     }
 
     /// Returns `verb resource/name`, with the subresource, for messages.

@@ -14,9 +14,10 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use crate::cli::{controller, program};
 use crate::support::certificates::Pair;
 use crate::support::kubelet::{RealPods, is_ready};
-use crate::support::{Namespace, Process, Program, Servers, crds, eventually, hosting, tls};
+use crate::support::{Namespace, Process, Servers, crds, eventually, hosting, tls};
 use load::Etcd;
 
 /// Several changes of membership, each of which etcd lets happen when all members have been connected for 5 s.
@@ -52,21 +53,12 @@ impl Bench {
         hosting::node(&client, "members-node", servers.node_address.into()).await;
         let namespace = servers.namespace(hint).await;
         let pods = RealPods::start_members(servers, &namespace.name, NAME).await;
-        let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet")).hosts(&pods.hosts());
-        let kubeconfig = servers.kubeconfig();
-        let controller = program.start(&[
-            "controller",
-            "--kubeconfig",
-            &kubeconfig.to_string_lossy(),
-            "--namespace",
-            &namespace.name,
-            "--replace-member-after",
-            BROKEN_AFTER_SECONDS,
-        ]);
+        let program = program().hosts(&pods.hosts());
+        let more = ["--replace-member-after", BROKEN_AFTER_SECONDS];
         let bench = Self {
+            controller: controller(&program, &servers.kubeconfig(), &namespace.name, &more),
             servers,
             namespace,
-            controller,
             pods,
         };
         bench.apply(spec).await;

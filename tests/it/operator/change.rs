@@ -1,8 +1,8 @@
 //! What changes a running control plane, and above all what does not.
 
 use k0smotron_fleet::api::labels;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{Bench, SOON, settings};
@@ -18,13 +18,6 @@ struct Standing {
 }
 
 async fn standing(bench: &Bench<'_>, name: &str) -> Standing {
-    let mine = ListParams::default().labels(&format!("cluster={name}"));
-    let pods = bench.api::<Pod>().list(&mine).await.unwrap().items;
-    let mut pods: Vec<String> = pods
-        .into_iter()
-        .map(|pod| format!("{} {}", pod.metadata.name.unwrap(), pod.metadata.uid.unwrap()))
-        .collect();
-    pods.sort();
     let mut secrets = Vec::new();
     for (suffix, key) in [
         ("ca", "tls.key"),
@@ -43,7 +36,7 @@ async fn standing(bench: &Bench<'_>, name: &str) -> Standing {
     }
     let status = bench.cluster(name).await.status.unwrap_or_default();
     Standing {
-        pods,
+        pods: bench.pods().await,
         secrets,
         endpoint: json!(status.endpoint),
         revisions: vec![
@@ -55,15 +48,12 @@ async fn standing(bench: &Bench<'_>, name: &str) -> Standing {
 
 #[tokio::test]
 async fn another_version_rolls_the_control_plane_and_not_etcd() {
-    let bench = Bench::new("change").await;
-    let _controller = bench.controller().await;
-    bench
-        .apply(
-            "edge-berlin",
-            json!({ "version": "v1.35.1+k0s.0", "replicas": 3 }),
-        )
-        .await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, _controller) = Bench::with_cluster(
+        "change",
+        "edge-berlin",
+        json!({ "version": "v1.35.1+k0s.0", "replicas": 3 }),
+    )
+    .await;
     let before = standing(&bench, "edge-berlin").await;
 
     bench
@@ -104,10 +94,8 @@ async fn another_version_rolls_the_control_plane_and_not_etcd() {
 
 #[tokio::test]
 async fn a_label_of_the_cluster_rolls_nothing() {
-    let bench = Bench::new("change").await;
-    let _controller = bench.controller().await;
-    bench.apply("edge-berlin", Value::Null).await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, _controller) = Bench::with_cluster("change", "edge-berlin", Value::Null).await;
+    bench.quiet(bench.mark().await).await;
     let before = standing(&bench, "edge-berlin").await;
     let mark = bench.mark().await;
     bench
@@ -122,10 +110,7 @@ async fn a_label_of_the_cluster_rolls_nothing() {
 
 #[tokio::test]
 async fn another_renderer_revision_rolls_nothing_and_is_held() {
-    let bench = Bench::new("change").await;
-    let controller = bench.controller().await;
-    bench.apply("edge-berlin", Value::Null).await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, controller) = Bench::with_cluster("change", "edge-berlin", Value::Null).await;
     let before = standing(&bench, "edge-berlin").await;
     controller.end().await;
 
@@ -177,10 +162,7 @@ async fn a_node_that_disappears_changes_no_address_and_rolls_nothing() {
 
 #[tokio::test]
 async fn a_wiped_status_is_written_again_and_rolls_nothing() {
-    let bench = Bench::new("change").await;
-    let controller = bench.controller().await;
-    bench.apply("edge-berlin", json!({ "replicas": 3 })).await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, controller) = Bench::with_cluster("change", "edge-berlin", json!({ "replicas": 3 })).await;
     bench.quiet(bench.mark().await).await;
     let before = standing(&bench, "edge-berlin").await;
     let status = bench.cluster("edge-berlin").await.status.unwrap();
@@ -337,10 +319,7 @@ async fn until_owned(bench: &Bench<'_>, name: &str) {
 
 #[tokio::test]
 async fn a_restored_backup_is_taken_back_and_rolls_nothing() {
-    let bench = Bench::new("restore").await;
-    let controller = bench.controller().await;
-    bench.apply("edge-berlin", json!({ "replicas": 3 })).await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, controller) = Bench::with_cluster("restore", "edge-berlin", json!({ "replicas": 3 })).await;
     bench.quiet(bench.mark().await).await;
     let before = standing(&bench, "edge-berlin").await;
     controller.end().await;

@@ -1,6 +1,6 @@
 //! The program is killed before and after each of its first writes for a new cluster, and started again.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k0smotron_fleet::client::USER_AGENT;
@@ -9,7 +9,8 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use super::{Bench, SOON};
-use crate::support::{Action, Process, Program, Proxy, Rule, eventually};
+use crate::cli::{controller, program};
+use crate::support::{Action, Proxy, Rule, eventually};
 
 /// Keys and certificates of one control plane.
 const COMPLETE: [&str; 8] = [
@@ -35,14 +36,12 @@ enum Moment {
 async fn survives(nth: usize, moment: Moment) {
     let bench = Bench::new("crash").await;
     let proxy = Proxy::start(bench.servers).await;
-    let process: Arc<OnceLock<Process>> = Arc::default();
+    // It has nothing to write before there is a cluster.
+    let process = controller(&program(), proxy.kubeconfig(), &bench.namespace.name, &[]);
+    let process = Arc::new(process);
     let kill = {
-        let process = process.clone();
-        Arc::new(move || {
-            if let Some(process) = process.get() {
-                process.kill();
-            }
-        })
+        let process = Arc::clone(&process);
+        Arc::new(move || process.kill())
     };
     let action = match moment {
         Moment::Before => Action::Before(kill),
@@ -57,18 +56,7 @@ async fn survives(nth: usize, moment: Moment) {
             .nth(nth),
     );
 
-    let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet"));
-    let kubeconfig = proxy.kubeconfig().display().to_string();
-    let arguments = [
-        "controller",
-        "--kubeconfig",
-        &kubeconfig,
-        "--namespace",
-        &bench.namespace.name,
-    ];
-    assert!(process.set(program.start(&arguments)).is_ok());
     bench.apply("edge-berlin", json!({ "replicas": 3 })).await;
-    let process = process.get().unwrap();
     let mut seen = Vec::new();
     eventually(&format!("killed {moment:?} write {nth}"), SOON, async || {
         for secret in bench
@@ -172,11 +160,8 @@ async fn killed_after_any_of_its_first_15_writes_it_converges_with_one_ca() {
 
 #[tokio::test]
 async fn a_list_that_is_refused_deletes_nothing_and_holds_everything_up() {
-    let bench = Bench::new("refused").await;
-    let controller = bench.controller().await;
-    bench.apply("edge-berlin", Value::Null).await;
-    bench.until_ready("edge-berlin").await;
-    controller.end().await;
+    let (bench, running) = Bench::with_cluster("refused", "edge-berlin", Value::Null).await;
+    running.end().await;
     let before = bench.children().await;
 
     let proxy = Proxy::start(bench.servers).await;
@@ -187,17 +172,8 @@ async fn a_list_that_is_refused_deletes_nothing_and_holds_everything_up() {
             .method(http::Method::GET)
             .path("/statefulsets"),
     );
-    let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet"));
-    let kubeconfig = proxy.kubeconfig().display().to_string();
-    let arguments = [
-        "controller",
-        "--kubeconfig",
-        &kubeconfig,
-        "--namespace",
-        &bench.namespace.name,
-    ];
     let mark = bench.mark().await;
-    let process = program.start(&arguments);
+    let process = controller(&program(), proxy.kubeconfig(), &bench.namespace.name, &[]);
     bench.apply("edge-berlin", json!({ "replicas": 3 })).await;
     eventually("it says what it may not", SOON, async || {
         let log = process.log();

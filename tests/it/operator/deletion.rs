@@ -101,10 +101,7 @@ async fn a_cluster_made_again_after_retain_has_the_same_keys_and_volumes() {
 
 #[tokio::test]
 async fn a_cluster_made_again_at_once_has_the_same_keys() {
-    let bench = Bench::new("retain").await;
-    let _controller = bench.controller().await;
-    bench.apply("edge-berlin", Value::Null).await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, _controller) = Bench::with_cluster("retain", "edge-berlin", Value::Null).await;
     let keys = root_keys(&bench, "edge-berlin").await;
     bench.delete("edge-berlin").await;
     bench.until_gone("edge-berlin").await;
@@ -154,10 +151,7 @@ async fn delete_leaves_nothing() {
 
 #[tokio::test]
 async fn finalizers_of_others_are_left_in_place() {
-    let bench = Bench::new("delete").await;
-    let _controller = bench.controller().await;
-    bench.apply("edge-berlin", Value::Null).await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, _controller) = Bench::with_cluster("delete", "edge-berlin", Value::Null).await;
     let both = json!({ "metadata": { "finalizers": [labels::FINALIZER, "example.com/backup"] } });
     bench.merge("edge-berlin", both).await;
     bench.delete("edge-berlin").await;

@@ -26,24 +26,9 @@ async fn until_exposed(bench: &Bench<'_>, name: &str, url: &str) -> K0smotronClu
     cluster
 }
 
-async fn until_gone<K>(bench: &Bench<'_>, name: &str)
-where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned,
-    K::DynamicType: Default,
-{
-    eventually(&format!("{name} is gone"), SOON, async || {
-        bench
-            .api::<K>()
-            .get_opt(name)
-            .await
-            .unwrap()
-            .is_none()
-            .then_some(())
-    })
-    .await;
+/// Waits until it is known that nobody answers: the name server may take seconds to say that it knows no such host.
+async fn until_silent(bench: &Bench<'_>, name: &str) {
+    bench.until(name, "Available", "False", "NoAnswer").await;
 }
 
 #[tokio::test]
@@ -78,15 +63,13 @@ async fn an_ingress_leads_to_the_control_plane_and_everything_of_it_goes_with_th
     let kubeconfig = bench.api::<Secret>().get("edge-kubeconfig").await.unwrap();
     let kubeconfig = String::from_utf8(kubeconfig.data.unwrap()["value"].0.clone()).unwrap();
     assert!(kubeconfig.contains("https://api.edge.example:443"));
-    // Nobody answers at that name, and the status may still come to say so.
-    bench.quiet(bench.mark().await).await;
-    bench
-        .assert_no_write(bench.mark().await, "an Ingress that is as it should be")
-        .await;
+    until_silent(&bench, "edge").await;
+    bench.assert_at_rest("an Ingress that is as it should be").await;
 
     let before = bench.revision("kmc-edge").await;
     bench.apply("edge", spec(false)).await;
-    until_gone::<Ingress>(&bench, "kmc-edge").await;
+    bench.until_none::<Ingress>("kmc-edge").await;
+    bench.quiet(bench.mark().await).await;
     assert_eq!(bench.revision("kmc-edge").await, before);
 
     bench
@@ -94,8 +77,8 @@ async fn an_ingress_leads_to_the_control_plane_and_everything_of_it_goes_with_th
         .await;
     let own = format!("https://kmc-edge.{}.svc:6443", bench.namespace.name);
     until_exposed(&bench, "edge", &own).await;
-    until_gone::<Secret>(&bench, "edge-ingress-haproxy").await;
-    until_gone::<ConfigMap>(&bench, "kmc-edge-ingress").await;
+    bench.until_none::<Secret>("edge-ingress-haproxy").await;
+    bench.until_none::<ConfigMap>("kmc-edge-ingress").await;
 }
 
 #[tokio::test]
@@ -135,9 +118,8 @@ async fn without_routes_on_the_server_only_they_are_missing_and_once_there_are_s
     let route = routes().await.remove(0);
     assert_eq!(route["spec"]["hostnames"], json!(["api.edge.example"]));
     assert_eq!(route["spec"]["rules"][0]["backendRefs"][0]["port"], 6443);
-    bench
-        .assert_no_write(bench.mark().await, "routes that are as they should be")
-        .await;
+    until_silent(&bench, "edge").await;
+    bench.assert_at_rest("routes that are as they should be").await;
 
     bench
         .apply("edge", json!({"service": {"type": "ClusterIP"}}))
@@ -190,10 +172,7 @@ async fn a_load_balancer_that_moves_is_reported_and_moves_nobody() {
 
 #[tokio::test]
 async fn monitoring_rolls_the_control_plane_once_and_leaves_nothing_behind() {
-    let bench = Bench::new("monitoring").await;
-    let _controller = bench.controller().await;
-    bench.apply("edge", json!({})).await;
-    bench.until_ready("edge").await;
+    let (bench, _controller) = Bench::with_cluster("monitoring", "edge", json!({})).await;
     let before = (
         bench.revision("kmc-edge").await,
         bench.revision("kmc-edge-etcd").await,
@@ -204,12 +183,10 @@ async fn monitoring_rolls_the_control_plane_once_and_leaves_nothing_behind() {
     bench.until_ready("edge").await;
     assert_ne!(bench.revision("kmc-edge").await, before.0);
     assert_eq!(bench.revision("kmc-edge-etcd").await, before.1);
-    bench
-        .assert_no_write(bench.mark().await, "sidecars that are as they should be")
-        .await;
+    bench.assert_at_rest("sidecars that are as they should be").await;
     bench.apply("edge", json!({})).await;
-    until_gone::<Secret>(&bench, "edge-monitoring").await;
-    until_gone::<ConfigMap>(&bench, "kmc-edge-monitoring").await;
+    bench.until_none::<Secret>("edge-monitoring").await;
+    bench.until_none::<ConfigMap>("kmc-edge-monitoring").await;
     bench.until_ready("edge").await;
     let generation = |set: StatefulSet| set.metadata.generation;
     let sets = bench.api::<StatefulSet>();

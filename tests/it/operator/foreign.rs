@@ -89,10 +89,7 @@ async fn a_secret_of_somebody_else_is_not_touched_and_taken_up_only_when_it_is_g
 
 #[tokio::test]
 async fn what_somebody_writes_into_an_object_of_ours_is_undone_and_what_they_add_stays() {
-    let bench = Bench::new("foreign").await;
-    let _controller = bench.controller().await;
-    bench.apply("edge-berlin", Value::Null).await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, _controller) = Bench::with_cluster("foreign", "edge-berlin", Value::Null).await;
     let services = bench.api::<Service>();
     let name = "kmc-edge-berlin-nodeport";
     let before = services.get(name).await.unwrap().spec.unwrap().selector;

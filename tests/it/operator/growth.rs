@@ -1,7 +1,7 @@
 //! Volumes that grow: one by one, then the StatefulSet around its pods, which never notice.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
 use k0smotron_fleet::client::USER_AGENT;
@@ -9,13 +9,14 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{Bench, SOON};
-use crate::support::{Action, Process, Program, Proxy, Rule, eventually};
+use crate::cli::{controller, program};
+use crate::support::{Action, Proxy, Rule, eventually};
 
 const SET: &str = "kmc-edge-berlin-etcd";
 
@@ -78,21 +79,6 @@ fn spec(size: &str, class: &str) -> Value {
     json!({ "replicas": 3, "storage": { "etcd": { "persistence": { "size": size, "storageClass": class } } } })
 }
 
-async fn pods(bench: &Bench<'_>) -> Vec<String> {
-    let all = bench
-        .api::<Pod>()
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-        .items;
-    let mut pods: Vec<String> = all
-        .iter()
-        .map(|pod| format!("{} {}", pod.name_any(), pod.uid().unwrap()))
-        .collect();
-    pods.sort();
-    pods
-}
-
 /// Waits until the template has this size, and the StatefulSet its pods.
 async fn until_grown(bench: &Bench<'_>, set: &str, size: &str) -> StatefulSet {
     eventually(&format!("the template of {set} says {size}"), SOON, async || {
@@ -119,7 +105,7 @@ async fn volumes_of_etcd_grow_one_by_one_and_no_pod_restarts() {
     let _controller = bench.controller().await;
     bench.apply("edge-berlin", spec("1Gi", "standard")).await;
     bench.until_ready("edge-berlin").await;
-    let (before, revision) = (pods(&bench).await, bench.revision(SET).await);
+    let (before, revision) = (bench.pods().await, bench.revision(SET).await);
     let first = bench.api::<StatefulSet>().get(SET).await.unwrap();
 
     bench.apply("edge-berlin", spec("2Gi", "standard")).await;
@@ -131,7 +117,7 @@ async fn volumes_of_etcd_grow_one_by_one_and_no_pod_restarts() {
     assert_eq!(driver.grown(), expected);
     bench.until_ready("edge-berlin").await;
     bench.quiet(bench.mark().await).await;
-    assert_eq!(pods(&bench).await, before);
+    assert_eq!(bench.pods().await, before);
     assert_eq!(bench.revision(SET).await, revision);
     let owners = bench.api::<Pod>().get(&format!("{SET}-0")).await.unwrap();
     assert_eq!(owners.owner_references()[0].uid, again.uid().unwrap());
@@ -152,15 +138,14 @@ async fn a_claim_of_the_control_plane_grows_and_is_kept_when_the_cluster_goes() 
     };
     bench.apply("edge-berlin", spec("1Gi")).await;
     bench.until_ready("edge-berlin").await;
-    let before = pods(&bench).await;
+    let before = bench.pods().await;
     bench.apply("edge-berlin", spec("3Gi")).await;
     until_grown(&bench, "kmc-edge-berlin", "3Gi").await;
     bench.until_ready("edge-berlin").await;
-    assert_eq!(pods(&bench).await, before);
+    assert_eq!(bench.pods().await, before);
 
     bench.apply("edge-berlin", json!({})).await;
-    let refused = bench.until("edge-berlin", "Stalled", "True", "Refused").await;
-    let words = json!(refused.status).to_string();
+    let words = bench.until_stalled("edge-berlin", "Refused").await;
     assert!(words.contains("spec.replicas to 0"), "{words}");
 
     bench.delete("edge-berlin").await;
@@ -221,28 +206,15 @@ async fn a_program_that_dies_between_deletion_and_creation_takes_the_pods_back_w
     let bench = Bench::new("growth").await;
     let _driver = Driver::start(&bench);
     let proxy = Proxy::start(bench.servers).await;
-    let process: Arc<OnceLock<Process>> = Arc::default();
-    let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet"));
-    let kubeconfig = proxy.kubeconfig().display().to_string();
-    let arguments = [
-        "controller",
-        "--kubeconfig",
-        &kubeconfig,
-        "--namespace",
-        &bench.namespace.name,
-    ];
-    assert!(process.set(program.start(&arguments)).is_ok());
+    let process = controller(&program(), proxy.kubeconfig(), &bench.namespace.name, &[]);
+    let process = Arc::new(process);
     bench.apply("edge-berlin", spec("1Gi", "standard")).await;
     bench.until_ready("edge-berlin").await;
-    let before = pods(&bench).await;
+    let before = bench.pods().await;
 
     let kill = {
         let process = Arc::clone(&process);
-        Arc::new(move || {
-            if let Some(process) = process.get() {
-                process.kill();
-            }
-        })
+        Arc::new(move || process.kill())
     };
     // The first write to it is the deletion, the second the creation, which the server never sees.
     let path = format!("/namespaces/{}/statefulsets/{SET}", bench.namespace.name);
@@ -253,7 +225,6 @@ async fn a_program_that_dies_between_deletion_and_creation_takes_the_pods_back_w
         .nth(2);
     proxy.add(rule);
     bench.apply("edge-berlin", spec("2Gi", "standard")).await;
-    let process = process.get().unwrap();
     eventually("the program is dead", SOON, async || {
         process.ended().is_some().then_some(())
     })
@@ -262,5 +233,5 @@ async fn a_program_that_dies_between_deletion_and_creation_takes_the_pods_back_w
     process.restart();
     until_grown(&bench, SET, "2Gi").await;
     bench.until_ready("edge-berlin").await;
-    assert_eq!(pods(&bench).await, before);
+    assert_eq!(bench.pods().await, before);
 }

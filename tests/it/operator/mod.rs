@@ -22,9 +22,10 @@ use k0smotron_fleet::render::Settings;
 use k0smotron_fleet::server::{ControllerOptions, ServerError, run_until};
 use k0smotron_fleet::telemetry::{self, LogFormat};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Secret, Service};
-use kube::Client as KubeClient;
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Client as KubeClient, ResourceExt as _};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -52,6 +53,15 @@ impl Bench<'static> {
     /// On the servers that all tests share.
     pub async fn new(hint: &str) -> Self {
         Self::on(Servers::shared().await, hint, Policy::Ready).await
+    }
+
+    /// With a controller and a cluster that is ready.
+    pub async fn with_cluster(hint: &str, name: &str, spec: Value) -> (Self, Controller) {
+        let bench = Self::new(hint).await;
+        let controller = bench.controller().await;
+        bench.apply(name, spec).await;
+        bench.until_ready(name).await;
+        (bench, controller)
     }
 
     /// With pods that do as `policy` says.
@@ -183,6 +193,16 @@ impl<'a> Bench<'a> {
         .await
     }
 
+    /// Waits until nothing of the current generation is applied for this reason, and returns the words for it.
+    pub async fn until_stalled(&self, name: &str, reason: &str) -> String {
+        let status = self.until(name, "Stalled", "True", reason).await.status;
+        let conditions = status.unwrap_or_default().conditions;
+        let stalled = conditions
+            .into_iter()
+            .find(|condition| condition.type_ == "Stalled");
+        stalled.expect("it was waited for").message
+    }
+
     pub async fn until_ready(&self, name: &str) -> K0smotronCluster {
         eventually(&format!("{name} is ready"), SOON, async || {
             let cluster = self
@@ -236,6 +256,41 @@ impl<'a> Bench<'a> {
         assert!(writes.is_empty(), "{why}:\n{}", audit::summary(&writes));
     }
 
+    /// Asserts that nothing is to be done: what was seen last may still be reported, and then nothing more is written.
+    pub async fn assert_at_rest(&self, why: &str) {
+        let events = self.quiet(self.mark().await).await;
+        let is_work = |event: &audit::Event| event.is_write() && !event.is_report();
+        let work: Vec<_> = events.into_iter().filter(is_work).collect();
+        assert!(work.is_empty(), "{why}:\n{}", audit::summary(&work));
+        self.assert_no_write(self.mark().await, why).await;
+    }
+
+    /// Starts a controller, and asserts that it says nothing of these clusters and writes nothing but for a new one.
+    pub async fn take_over(&self, names: &[String]) -> Controller {
+        let said = async || {
+            let mut said = Vec::new();
+            for name in names {
+                said.push((name, self.events(name).await));
+            }
+            said
+        };
+        let before = said().await;
+        let mark = self.mark().await;
+        let controller = self.controller().await;
+        // One that is new shows that the others have been looked at: its turn comes after theirs.
+        self.apply("last", Value::Null).await;
+        self.until_ready("last").await;
+        let events = self.quiet(mark).await;
+        // The server gives Events their names, so the log does not say which cluster one is about.
+        let is_about_others = |event: &audit::Event| {
+            event.is_write() && event.resource != "events" && !event.name.contains("last")
+        };
+        let writes: Vec<_> = events.into_iter().filter(is_about_others).collect();
+        assert!(writes.is_empty(), "{}", audit::summary(&writes));
+        assert_eq!(said().await, before);
+        controller
+    }
+
     pub async fn delete(&self, name: &str) {
         self.clusters()
             .delete(name, &DeleteParams::default())
@@ -252,6 +307,48 @@ impl<'a> Bench<'a> {
             }
         })
         .await;
+    }
+
+    /// Waits until there is no object of this kind and name.
+    pub async fn until_none<K>(&self, name: &str)
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        eventually(&format!("{name} is gone"), SOON, async || {
+            let object = self.api::<K>().get_opt(name).await.unwrap();
+            object.is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// Names of all objects of a kind, sorted.
+    pub async fn names<K>(&self) -> Vec<String>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+        K::DynamicType: Default,
+    {
+        let objects = self.api::<K>().list(&ListParams::default()).await.unwrap();
+        let mut names: Vec<String> = objects.iter().map(|object| object.name_any()).collect();
+        names.sort();
+        names
+    }
+
+    /// Names and uids of all pods, sorted.
+    pub async fn pods(&self) -> Vec<String> {
+        let pods = self.api::<Pod>().list(&ListParams::default()).await.unwrap();
+        let mut pods: Vec<String> = pods
+            .iter()
+            .map(|pod| format!("{} {}", pod.name_any(), pod.uid().unwrap()))
+            .collect();
+        pods.sort();
+        pods
     }
 
     /// Events about a cluster, as `reason: note`.
@@ -335,6 +432,15 @@ impl<'a> Bench<'a> {
             .and_then(|status| status.update_revision)
             .unwrap_or_default()
     }
+}
+
+/// Whether a StatefulSet as it is now has all its pods, and they are ready.
+pub fn has_its_pods(set: &StatefulSet) -> bool {
+    let status = set.status.clone().unwrap_or_default();
+    let replicas = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    status.observed_generation == set.metadata.generation
+        && status.replicas == replicas
+        && status.ready_replicas.unwrap_or_default() == replicas
 }
 
 /// A controller that runs in this process. Stops when dropped.

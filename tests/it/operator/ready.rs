@@ -61,10 +61,7 @@ async fn what_kubectl_prints_names_version_readiness_endpoint_and_status() {
 
 #[tokio::test]
 async fn scaling_adds_control_plane_pods_and_holds_the_members_that_would_have_to_join() {
-    let bench = Bench::new("scale").await;
-    let _controller = bench.controller().await;
-    bench.apply("edge-berlin", Value::Null).await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, _controller) = Bench::with_cluster("scale", "edge-berlin", Value::Null).await;
 
     let arguments = [
         "scale",
@@ -123,15 +120,9 @@ async fn a_field_that_is_not_supported_is_named_and_nothing_of_that_generation_i
     let _controller = bench.controller().await;
     let mark = bench.mark().await;
     bench.apply("edge-berlin", json!({ "ttl": "1h" })).await;
-    let cluster = bench
-        .until("edge-berlin", "Stalled", "True", "NotSupported")
-        .await;
-    let conditions = cluster.status.unwrap().conditions;
-    let stalled = conditions
-        .iter()
-        .find(|condition| condition.type_ == "Stalled")
-        .unwrap();
-    assert!(stalled.message.contains("spec.ttl"), "{}", stalled.message);
+    let message = bench.until_stalled("edge-berlin", "NotSupported").await;
+    assert!(message.contains("spec.ttl"), "{message}");
+    let conditions = bench.cluster("edge-berlin").await.status.unwrap().conditions;
     let ready = conditions
         .iter()
         .find(|condition| condition.type_ == "Ready")
@@ -153,18 +144,13 @@ async fn a_field_that_is_not_supported_is_named_and_nothing_of_that_generation_i
 
 #[tokio::test]
 async fn a_field_that_is_not_supported_leaves_what_runs_alone() {
-    let bench = Bench::new("stalled").await;
-    let _controller = bench.controller().await;
-    bench.apply("edge-berlin", Value::Null).await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, _controller) = Bench::with_cluster("stalled", "edge-berlin", Value::Null).await;
     let before = bench.children().await;
     let revision = bench.revision("kmc-edge-berlin").await;
     bench
         .apply("edge-berlin", json!({ "version": "v1.36.4+k0s.0", "ttl": "1h" }))
         .await;
-    bench
-        .until("edge-berlin", "Stalled", "True", "NotSupported")
-        .await;
+    bench.until_stalled("edge-berlin", "NotSupported").await;
     assert_eq!(bench.children().await, before);
     assert_eq!(bench.revision("kmc-edge-berlin").await, revision);
 }

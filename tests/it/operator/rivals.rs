@@ -1,23 +1,10 @@
 //! Two clusters whose derived names are the same.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use kube::api::ListParams;
 use serde_json::json;
 
 use super::{Bench, SOON};
 use crate::support::eventually;
-
-async fn sets(bench: &Bench<'_>) -> Vec<String> {
-    let sets = bench
-        .api::<StatefulSet>()
-        .list(&ListParams::default())
-        .await
-        .unwrap();
-    sets.items
-        .into_iter()
-        .filter_map(|set| set.metadata.name)
-        .collect()
-}
 
 #[tokio::test]
 async fn of_two_clusters_with_the_same_names_nothing_of_the_younger_is_written() {
@@ -41,19 +28,16 @@ async fn of_two_clusters_with_the_same_names_nothing_of_the_younger_is_written()
 
     let _controller = bench.controller().await;
     bench.until_ready("edge-etcd").await;
-    let refused = bench.until("edge", "Stalled", "True", "NameCollision").await;
-    let conditions = refused.status.unwrap().conditions;
-    let message = &conditions
-        .iter()
-        .find(|one| one.type_ == "Stalled")
-        .unwrap()
-        .message;
+    let message = bench.until_stalled("edge", "NameCollision").await;
     assert!(
         message.contains("`edge-etcd`") && message.contains("kmc-edge-etcd"),
         "{message}"
     );
-    assert_eq!(refused.metadata.finalizers, None);
-    assert_eq!(sets(&bench).await, ["kmc-edge-etcd", "kmc-edge-etcd-etcd"]);
+    assert_eq!(bench.cluster("edge").await.metadata.finalizers, None);
+    assert_eq!(
+        bench.names::<StatefulSet>().await,
+        ["kmc-edge-etcd", "kmc-edge-etcd-etcd"]
+    );
     let children = bench.children().await;
     assert!(
         !children
@@ -65,5 +49,10 @@ async fn of_two_clusters_with_the_same_names_nothing_of_the_younger_is_written()
     bench.delete("edge-etcd").await;
     bench.until_gone("edge-etcd").await;
     bench.until_ready("edge").await;
-    assert!(sets(&bench).await.contains(&"kmc-edge".to_owned()));
+    assert!(
+        bench
+            .names::<StatefulSet>()
+            .await
+            .contains(&"kmc-edge".to_owned())
+    );
 }

@@ -4,7 +4,7 @@ use k0smotron_fleet::render::NetworkPolicySettings;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::{Bench, SOON, settings};
@@ -19,10 +19,7 @@ fn patch(kind: &str, patch_type: &str, content: &Value) -> Value {
 
 #[tokio::test]
 async fn a_patch_rolls_the_pods_once_and_leaves_nothing_when_it_goes() {
-    let bench = Bench::new("patched").await;
-    let _controller = bench.controller().await;
-    bench.apply("edge", json!({})).await;
-    bench.until_ready("edge").await;
+    let (bench, _controller) = Bench::with_cluster("patched", "edge", json!({})).await;
     let original = bench.revision("kmc-edge").await;
 
     let sidecar = json!({"spec": {"template": {"spec": {"containers": [
@@ -51,12 +48,8 @@ async fn a_patch_rolls_the_pods_once_and_leaves_nothing_when_it_goes() {
     let service: Service = bench.api().get("kmc-edge-nodeport").await.unwrap();
     assert_eq!(service.metadata.annotations.unwrap()["example.com/pool"], "blue");
     assert_ne!(bench.revision("kmc-edge").await, original);
-    let mark = bench.mark().await;
     bench
-        .assert_no_write(
-            mark,
-            "a patched object equals itself after the server's defaulting",
-        )
+        .assert_at_rest("a patched object equals itself after the server's defaulting")
         .await;
 
     // One that is wrong changes nothing, and says which it is and why.
@@ -68,13 +61,7 @@ async fn a_patch_rolls_the_pods_once_and_leaves_nothing_when_it_goes() {
             json!({"patches": [patch("StatefulSet", "merge", &privileged)]}),
         )
         .await;
-    let stalled = bench.until("edge", "Stalled", "True", "InvalidPatch").await;
-    let conditions = stalled.status.unwrap().conditions;
-    let message = &conditions
-        .iter()
-        .find(|one| one.type_ == "Stalled")
-        .unwrap()
-        .message;
+    let message = bench.until_stalled("edge", "InvalidPatch").await;
     assert!(
         message.contains("spec.patches[0]") && message.contains("host namespaces"),
         "{message}"
@@ -87,9 +74,7 @@ async fn a_patch_rolls_the_pods_once_and_leaves_nothing_when_it_goes() {
             json!({"patches": [patch("Deployment", "merge", &json!({"spec": {}}))]}),
         )
         .await;
-    bench
-        .until("edge", "Stalled", "True", "PatchMatchesNothing")
-        .await;
+    bench.until_stalled("edge", "PatchMatchesNothing").await;
 
     bench.apply("edge", json!({})).await;
     bench.until_ready("edge").await;
@@ -120,21 +105,11 @@ async fn network_policies_come_and_go_with_the_setting_and_foreign_ones_stay() {
     let controller = bench.controller_with(protected).await;
     bench.apply("edge", json!({})).await;
     bench.until_ready("edge").await;
-    let names = async || {
-        let policies = bench
-            .api::<NetworkPolicy>()
-            .list(&ListParams::default())
-            .await
-            .unwrap();
-        let names = policies
-            .items
-            .into_iter()
-            .filter_map(|policy| policy.metadata.name);
-        names.collect::<Vec<_>>()
-    };
-    assert_eq!(names().await, ["kmc-edge", "kmc-edge-etcd", "mine"]);
-    let mark = bench.mark().await;
-    bench.assert_no_write(mark, "nothing differs").await;
+    assert_eq!(
+        bench.names::<NetworkPolicy>().await,
+        ["kmc-edge", "kmc-edge-etcd", "mine"]
+    );
+    bench.assert_at_rest("nothing differs").await;
 
     // One that somebody changes is put right.
     let opened = json!({"spec": {"ingress": [{}]}});
@@ -160,7 +135,7 @@ async fn network_policies_come_and_go_with_the_setting_and_foreign_ones_stay() {
 
     let _controller = bench.controller().await;
     eventually("ours are gone", SOON, async || {
-        let names = names().await;
+        let names = bench.names::<NetworkPolicy>().await;
         if names == ["mine"] {
             Ok(())
         } else {
@@ -189,13 +164,7 @@ async fn what_the_settings_do_not_allow_is_not_applied() {
         .await;
     bench.apply("fine", json!({})).await;
     bench.until_ready("fine").await;
-    bench.until("node", "Stalled", "True", "NotAllowed").await;
-    bench.until("edge", "Stalled", "True", "NotAllowed").await;
-    let sets = bench
-        .api::<StatefulSet>()
-        .list(&ListParams::default())
-        .await
-        .unwrap();
-    let names = sets.items.into_iter().filter_map(|set| set.metadata.name);
-    assert_eq!(names.collect::<Vec<_>>(), ["kmc-fine", "kmc-fine-etcd"]);
+    bench.until_stalled("node", "NotAllowed").await;
+    bench.until_stalled("edge", "NotAllowed").await;
+    assert_eq!(bench.names::<StatefulSet>().await, ["kmc-fine", "kmc-fine-etcd"]);
 }

@@ -12,10 +12,7 @@ use crate::support::eventually;
 
 #[tokio::test]
 async fn a_setting_of_etcd_reaches_the_members_and_not_the_control_plane() {
-    let bench = Bench::new("storage").await;
-    let _controller = bench.controller().await;
-    bench.apply("edge-berlin", json!({})).await;
-    bench.until_ready("edge-berlin").await;
+    let (bench, _controller) = Bench::with_cluster("storage", "edge-berlin", json!({})).await;
     let before = [
         bench.revision("kmc-edge-berlin").await,
         bench.revision("kmc-edge-berlin-etcd").await,
@@ -28,12 +25,12 @@ async fn a_setting_of_etcd_reaches_the_members_and_not_the_control_plane() {
         (etcd != before[1]).then_some(())
     })
     .await;
+    bench.quiet(bench.mark().await).await;
     assert_eq!(bench.revision("kmc-edge-berlin").await, before[0]);
 
     let wrong = json!({"storage": {"etcd": {"args": {"quota-backend-bytes": "much"}}}});
     bench.apply("edge-berlin", wrong).await;
-    let refused = bench.until("edge-berlin", "Stalled", "True", "InvalidSpec").await;
-    let words = json!(refused.status).to_string();
+    let words = bench.until_stalled("edge-berlin", "InvalidSpec").await;
     assert!(
         words.contains("spec.storage.etcd.args[quota-backend-bytes]"),
         "{words}"
@@ -66,9 +63,7 @@ async fn the_defragmentation_comes_and_goes_with_the_field() {
     let jobs = bench.api::<CronJob>();
     let made = jobs.get("kmc-edge-berlin-defrag").await.unwrap();
     assert_eq!(made.spec.unwrap().schedule, "0 3 * * *");
-    bench
-        .assert_no_write(bench.mark().await, "a CronJob that is as it should be")
-        .await;
+    bench.assert_at_rest("a CronJob that is as it should be").await;
 
     bench.apply("edge-berlin", job("0 4 * * *")).await;
     eventually("the schedule is the new one", SOON, async || {
@@ -77,14 +72,7 @@ async fn the_defragmentation_comes_and_goes_with_the_field() {
     })
     .await;
     bench.apply("edge-berlin", json!({})).await;
-    eventually("the CronJob is gone", SOON, async || {
-        jobs.get_opt("kmc-edge-berlin-defrag")
-            .await
-            .unwrap()
-            .is_none()
-            .then_some(())
-    })
-    .await;
+    bench.until_none::<CronJob>("kmc-edge-berlin-defrag").await;
 }
 
 /// With everything that shells, YAML, URLs and templates trip over.
@@ -160,9 +148,7 @@ async fn a_data_source_of_any_characters_reaches_the_configuration_and_no_other_
             "{object}"
         );
     }
-    bench
-        .assert_no_write(bench.mark().await, "a data source that stays")
-        .await;
+    bench.assert_at_rest("a data source that stays").await;
 }
 
 #[tokio::test]
@@ -170,17 +156,18 @@ async fn nothing_is_begun_before_the_data_source_is_there_and_whole() {
     let bench = Bench::new("storage").await;
     let _controller = bench.controller().await;
     bench.apply("edge-berlin", kine()).await;
-    bench
-        .until("edge-berlin", "Stalled", "True", "DataSourceMissing")
+    bench.until_stalled("edge-berlin", "DataSourceMissing").await;
+    for (data, words) in [
+        (json!({ "url": DATA_SOURCE }), "the Secret does not have it"),
+        (json!({ "K0SMOTRON_KINE_DATASOURCE_URL": "" }), "it is empty"),
+    ] {
+        put_data_source(&bench, data).await;
+        eventually(&format!("it says: {words}"), SOON, async || {
+            let message = bench.until_stalled("edge-berlin", "DataSourceUnusable").await;
+            message.contains(words).then_some(()).ok_or(message)
+        })
         .await;
-    put_data_source(&bench, json!({ "url": DATA_SOURCE })).await;
-    bench
-        .until("edge-berlin", "Stalled", "True", "DataSourceUnusable")
-        .await;
-    put_data_source(&bench, json!({ "K0SMOTRON_KINE_DATASOURCE_URL": "" })).await;
-    bench
-        .until("edge-berlin", "Stalled", "True", "DataSourceUnusable")
-        .await;
+    }
     assert_eq!(bench.children().await, [""; 0]);
     put_data_source(&bench, json!({ "K0SMOTRON_KINE_DATASOURCE_URL": DATA_SOURCE })).await;
     bench.until_ready("edge-berlin").await;
@@ -221,9 +208,7 @@ async fn another_data_source_rolls_the_control_plane_and_a_label_on_its_secret_d
     // What runs goes on when the Secret is taken away, also under another controller.
     let before = bench.revision("kmc-edge-berlin").await;
     secrets.delete("db", &DeleteParams::default()).await.unwrap();
-    bench
-        .until("edge-berlin", "Stalled", "True", "DataSourceMissing")
-        .await;
+    bench.until_stalled("edge-berlin", "DataSourceMissing").await;
     controller.end().await;
     let _controller = bench.controller().await;
     bench.quiet(bench.mark().await).await;

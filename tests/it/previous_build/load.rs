@@ -10,7 +10,7 @@ use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
 use super::{Dumped, Head, LONG, NAMESPACE, api_of, folder, packing};
-use crate::operator::Bench;
+use crate::operator::{Bench, has_its_pods};
 use crate::support::eventually;
 
 /// Loads all clusters, waits until their pods are ready, and returns their names.
@@ -53,11 +53,7 @@ pub(super) async fn everything(bench: &Bench<'_>) -> Vec<String> {
 
 fn is_settled(set: &StatefulSet) -> bool {
     let status = set.status.clone().unwrap_or_default();
-    let replicas = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    status.observed_generation == set.metadata.generation
-        && status.replicas == replicas
-        && status.ready_replicas.unwrap_or_default() == replicas
-        && status.current_revision == status.update_revision
+    has_its_pods(set) && status.current_revision == status.update_revision
 }
 
 fn named(object: &Value, name: &str, uid: &str) -> Value {

@@ -17,15 +17,13 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::operator::Bench;
-use crate::support::audit::{self, Event};
 use crate::support::kubelet::Policy;
 use crate::support::{Options, Servers, eventually};
 
@@ -119,18 +117,6 @@ async fn turn() -> tokio::net::TcpListener {
     .await
 }
 
-/// Pods by name, with their uids.
-async fn pods(bench: &Bench<'_>) -> Vec<String> {
-    let pods = bench.api::<Pod>().list(&ListParams::default()).await.unwrap();
-    let mut pods: Vec<String> = pods
-        .items
-        .into_iter()
-        .map(|pod| format!("{} {}", pod.metadata.name.unwrap(), pod.metadata.uid.unwrap()))
-        .collect();
-    pods.sort();
-    pods
-}
-
 #[tokio::test]
 async fn clusters_of_the_previous_build_are_neither_written_nor_restarted() {
     let _turn = turn().await;
@@ -145,24 +131,9 @@ async fn clusters_of_the_previous_build_are_neither_written_nor_restarted() {
         cases().into_iter().map(|case| case.name).collect::<Vec<_>>(),
         "another list of clusters needs another dump"
     );
-    let before = pods(&bench).await;
-
-    let mark = bench.mark().await;
-    let _controller = bench.controller().await;
-    // One that is new shows that the others have been looked at: its turn comes after theirs.
-    bench.apply("last", Value::Null).await;
-    bench.until_ready("last").await;
-    let events = bench.quiet(mark).await;
-    // The server gives events their names, so the log does not say which cluster one is about.
-    let is_about_others =
-        |event: &Event| event.is_write() && event.resource != "events" && !event.name.contains("last");
-    let writes: Vec<Event> = events.into_iter().filter(is_about_others).collect();
-    assert!(writes.is_empty(), "{}", audit::summary(&writes));
-    for name in &names {
-        let about = bench.events(name).await;
-        assert!(about.is_empty(), "{name}: {about:?}");
-    }
-    let after = pods(&bench).await;
+    let before = bench.pods().await;
+    let _controller = bench.take_over(&names).await;
+    let after = bench.pods().await;
     assert!(
         before.iter().all(|pod| after.contains(pod)),
         "{before:?}\n{after:?}"
