@@ -8,15 +8,7 @@ use serde_json::Value;
 use super::schema;
 
 /// Fields that the operator does not support yet: they have nothing to show. This list only gets shorter.
-const NOT_SUPPORTED: &[&str] = &[
-    "ttl",
-    "remoteHostCluster",
-    "certificateRefs",
-    "persistence.hostPath",
-    "persistence.persistentVolumeClaim",
-    "storage.kine",
-    "storage.nats",
-];
+const NOT_SUPPORTED: &[&str] = &["ttl", "remoteHostCluster"];
 
 /// Fields that reach no generated object.
 const WITHOUT_OBJECTS: &[&str] = &["paused", "deletionPolicy", "updatePolicy"];

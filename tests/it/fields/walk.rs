@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use k0smotron_fleet::api::labels;
 use k0smotron_fleet::plan::Impact;
 use k8s_openapi::api::core::v1::Secret;
@@ -18,15 +18,13 @@ use tokio::sync::OnceCell;
 
 use super::cases::{self, Case, From, Removed};
 use super::compare::{difference, objects};
-use super::world::{Foreseen, Standing, World, next_address};
+use super::world::{Foreseen, LONG, Standing, World, next_address};
 use crate::operator::Bench;
 use crate::support::kubelet::Policy;
 use crate::support::{Options, Servers, try_eventually};
 
 /// As many as two cores keep busy.
 const AT_ONCE: usize = 12;
-/// An operator outside its cluster finds out only after a while that a fresh cluster's pins were changed.
-const ALIKE: Duration = Duration::from_secs(30);
 
 /// What one step did to the pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +57,21 @@ pub(super) struct Walked {
     pub unforeseen: Vec<String>,
 }
 
-/// Walks every field of the schema, once for all tests of this process.
+/// Walks every field of the schema, once for all tests of this process: a walk that panics fails each of them.
 pub(super) async fn everything() -> &'static [Walked] {
-    static WALKED: OnceCell<Vec<Walked>> = OnceCell::const_new();
-    WALKED.get_or_init(|| walk(cases::all())).await
+    static WALKED: OnceCell<Result<Vec<Walked>, String>> = OnceCell::const_new();
+    let walk = || async {
+        let walk = AssertUnwindSafe(async { walk(cases::all()).await });
+        walk.catch_unwind().await.map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            text.unwrap_or("its panic has no words").to_owned()
+        })
+    };
+    match WALKED.get_or_init(walk).await {
+        Ok(walked) => walked,
+        Err(words) => panic!("the walk did not come to its end: {words}"),
+    }
 }
 
 async fn walk(cases: Vec<Case>) -> Vec<Walked> {
@@ -336,7 +345,8 @@ impl<'a> Walker<'a> {
             self.give_names(&like).await;
         }
         let mut last = None;
-        let alike = try_eventually(ALIKE, async || {
+        // An operator outside its cluster finds out only after a while that a fresh cluster's pins were changed.
+        let alike = try_eventually(LONG, async || {
             let walked = objects(world, &self.place.name, &self.place.address.to_string()).await;
             let fresh = objects(world, &like.name, &like.address.to_string()).await;
             last = difference(&walked, &fresh);

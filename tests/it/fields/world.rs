@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -22,12 +21,12 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::cases::{Answers, Case};
-use crate::operator::{Bench, Controller, settings};
+use crate::operator::{Bench, Controller, has_its_pods, settings};
 use crate::support::certificates::Authority;
 use crate::support::{gateway, hosting, ports, try_eventually};
 
 /// For what takes a second when nothing else runs on the machine.
-const LONG: Duration = Duration::from_secs(120);
+pub(super) const LONG: Duration = Duration::from_secs(120);
 
 pub(super) struct World<'a> {
     pub bench: Bench<'a>,
@@ -120,7 +119,9 @@ impl<'a> World<'a> {
         let mut replaced = BTreeSet::new();
         let settled = try_eventually(LONG, async || {
             let names = [format!("kmc-{name}"), format!("kmc-{name}-etcd")];
-            let sets = names.map(|set| self.sets.get(&ObjectRef::new(&set).within(self.namespace())));
+            let sets = names
+                .each_ref()
+                .map(|set| self.sets.get(&ObjectRef::new(set).within(self.namespace())));
             if let Some(unsettled) = sets.iter().flatten().find(|set| !is_settled(set)) {
                 self.replace_members(unsettled, &mut replaced).await;
                 return Err(format!("pods: {}", json!(unsettled.status)));
@@ -129,17 +130,28 @@ impl<'a> World<'a> {
             let cluster = cluster.ok_or("no cluster")?;
             let standing = standing(&cluster, generation, answers)
                 .ok_or_else(|| json!(cluster.status.clone().unwrap_or_default().conditions).to_string())?;
-            let revision =
-                |set: &Option<Arc<StatefulSet>>| set.as_ref()?.status.as_ref()?.update_revision.clone();
+            let [control_plane, etcd] = &names;
             Ok::<_, String>(Standing {
-                control_plane: revision(&sets[0]),
-                etcd: revision(&sets[1]),
+                control_plane: self.revision(control_plane).await?,
+                etcd: self.revision(etcd).await?,
                 ..standing
             })
         });
         settled
             .await
             .map_err(|reason| format!("{name} is not at rest: {reason}"))
+    }
+
+    /// Returns the revision of a StatefulSet that is settled, as the server has it: the two watches tell what happened
+    /// in any order, so the one of StatefulSets may know less than the one of clusters.
+    async fn revision(&self, name: &str) -> Result<Option<String>, String> {
+        let sets = self.bench.api::<StatefulSet>();
+        let set = sets.get_opt(name).await.map_err(|error| error.to_string())?;
+        match set {
+            Some(set) if !is_settled(&set) => Err(format!("pods: {}", json!(set.status))),
+            Some(set) => Ok(set.status.and_then(|status| status.update_revision)),
+            None => Ok(None),
+        }
     }
 
     /// Members of etcd are replaced one by one by whoever sees that it is safe: here nobody but the test can.
@@ -259,11 +271,7 @@ fn standing(cluster: &K0smotronCluster, generation: i64, answers: Answers) -> Op
 
 fn is_settled(set: &StatefulSet) -> bool {
     let status = set.status.clone().unwrap_or_default();
-    let replicas = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    status.observed_generation == set.metadata.generation
-        && status.replicas == replicas
-        && status.ready_replicas.unwrap_or_default() == replicas
-        && status.updated_replicas.unwrap_or_default() == replicas
+    has_its_pods(set) && status.updated_replicas.unwrap_or_default() == status.replicas
 }
 
 fn follow<K>(api: Api<K>, tasks: &mut JoinSet<()>) -> Store<K>
