@@ -3,69 +3,24 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use k0smotron_fleet::api::crd::Definition;
 use serde_json::Value;
 
+use crate::fields::schema::{EMBEDDED, child, fields, spec, walk};
 use crate::support::generated::assert_current;
 
 const PAGE: &str = "docs/reference/cluster.md";
-
-/// Types of Kubernetes, whose fields are not ours to list.
-const EMBEDDED: [&str; 9] = [
-    "affinity",
-    "imagePullSecrets",
-    "manifests",
-    "mounts",
-    "resources",
-    "storage.etcd.resources",
-    "persistence.persistentVolumeClaim.spec",
-    "tolerations",
-    "topologySpreadConstraints",
-];
 
 fn page() -> String {
     std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)).unwrap()
 }
 
-fn child(place: &str, name: &str) -> String {
-    if place.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{place}.{name}")
-    }
-}
-
-/// Calls `visit` with every place below a schema, parents first.
-fn walk(schema: &Value, place: &str, visit: &mut impl FnMut(&str, &Value)) {
-    visit(place, schema);
-    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        walk(property, &child(place, name), visit);
-    }
-    if let Some(items) = schema.get("items") {
-        walk(items, &format!("{place}[]"), visit);
-    }
-}
-
-fn spec() -> Value {
-    Definition::Cluster.schema()["properties"]["spec"].clone()
-}
-
 #[test]
 fn the_reference_has_every_field_with_its_type_and_no_other() {
-    let is_below = |place: &str| {
-        EMBEDDED.iter().any(|embedded| {
-            place
-                .strip_prefix(embedded)
-                .is_some_and(|rest| rest.starts_with('.') || rest.starts_with('['))
-        })
-    };
-    let mut fields = BTreeMap::new();
-    walk(&spec(), "", &mut |place, schema| {
-        if !place.is_empty() && !place.ends_with("[]") && !is_below(place) {
-            let kind = schema["type"].as_str().unwrap_or("int-or-string");
-            fields.insert(place.to_owned(), kind.to_owned());
-        }
-    });
+    let kind = |schema: &Value| schema["type"].as_str().unwrap_or("int-or-string").to_owned();
+    let fields: BTreeMap<String, String> = fields()
+        .into_iter()
+        .map(|(place, schema)| (place, kind(&schema)))
+        .collect();
     let page = page();
     let listed: BTreeMap<String, String> = page
         .lines()

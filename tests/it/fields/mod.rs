@@ -7,6 +7,6 @@ mod cases;
 mod compare;
 mod golden;
 mod restarts;
-mod schema;
+pub mod schema;
 mod walk;
 mod world;
