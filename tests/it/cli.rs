@@ -16,6 +16,14 @@ pub fn controller(program: &Program, kubeconfig: &Path, namespace: &str, more: &
     program.start(&[&arguments[..], more].concat())
 }
 
+/// A file with a cluster of one control plane pod.
+pub fn cluster(name: &str) -> String {
+    format!(
+        "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: {name}\n  namespace: tenant-7\n\
+         spec:\n  replicas: 1\n"
+    )
+}
+
 /// Puts files into the folder in which the program runs.
 pub fn write(program: &Program, files: &[(&str, &str)]) {
     for (path, content) in files {

@@ -5,20 +5,13 @@ use std::sync::LazyLock;
 
 use rstest::rstest;
 
-use crate::cli::{program, write};
+use crate::cli::{cluster, program, write};
 use crate::support::certificates::Authority;
 use crate::support::git::{self, Behaviour, GitServer};
 use crate::support::{Output, Program};
 
 const FLEET: &str =
     "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata:\n  name: acme\nspec:\n  id: acme-7f3a\n";
-
-fn cluster(name: &str) -> String {
-    format!(
-        "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: {name}\n  namespace: tenant-7\n\
-         spec:\n  replicas: 1\n"
-    )
-}
 
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new("test-git"));
 
@@ -65,6 +58,13 @@ fn setting_for(hosts: &[&str]) -> Setting {
         server,
         program,
     }
+}
+
+/// Asserts that nothing is answered but an error with these words.
+fn assert_refused(output: &Output, words: &str) {
+    let stderr = &output.stderr;
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{stderr}");
+    assert!(stderr.contains(words), "{words}: {stderr}");
 }
 
 #[tokio::test]
@@ -119,24 +119,18 @@ async fn what_is_not_in_the_repository_is_said() {
         ("?depth=1", "behind `?` there can only be `ref=`"),
         ("//../x", "its path is not below the repository"),
     ] {
-        let output = setting.validate(rest).await;
-        assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{rest}");
-        assert!(output.stderr.contains(expected), "{rest}: {}", output.stderr);
+        assert_refused(&setting.validate(rest).await, expected);
     }
     let output = setting
         .program
         .run(&["validate", &setting.server.url(), "--rev", "HEAD"])
         .await;
-    assert!(output.stderr.contains("`?ref=REVISION`"), "{}", output.stderr);
+    assert_refused(&output, "`?ref=REVISION`");
     let output = setting
         .program
         .run(&["validate", "git@localhost:acme/fleet.git"])
         .await;
-    assert!(
-        output.stderr.contains("write `ssh://git@host/path`"),
-        "{}",
-        output.stderr
-    );
+    assert_refused(&output, "write `ssh://git@host/path`");
 }
 
 #[tokio::test]
@@ -144,13 +138,8 @@ async fn a_token_is_shown_only_to_who_asks_and_never_printed() {
     let setting = setting();
     setting.server.behave(Behaviour::Ask("git:hunter2".to_owned()));
     let output = setting.validate("").await;
-    assert_eq!(output.code, 1);
-    assert!(output.stderr.contains("no token was given"), "{}", output.stderr);
-    assert!(
-        output.stderr.contains("hint: set K0SMOTRON_FLEET_GIT_TOKEN"),
-        "{}",
-        output.stderr
-    );
+    assert_refused(&output, "no token was given");
+    assert_refused(&output, "hint: set K0SMOTRON_FLEET_GIT_TOKEN");
     assert!(
         setting
             .server
@@ -165,11 +154,7 @@ async fn a_token_is_shown_only_to_who_asks_and_never_printed() {
         .clone()
         .environment("K0SMOTRON_FLEET_GIT_TOKEN", "hunter1");
     let output = wrong.run(&["validate", &address]).await;
-    assert!(
-        output.stderr.contains("the server refuses the token"),
-        "{}",
-        output.stderr
-    );
+    assert_refused(&output, "the server refuses the token");
     assert!(!output.stderr.contains("hunter1"), "{}", output.stderr);
     assert!(
         setting.server.requests().len() < 5,
@@ -216,19 +201,7 @@ async fn a_redirect_to_another_host_is_not_followed_and_sees_no_token() {
         .clone()
         .environment("K0SMOTRON_FLEET_GIT_TOKEN", "hunter2");
     let output = program.run(&["validate", &setting.server.url()]).await;
-    assert_eq!(
-        (output.code, output.stdout.as_str()),
-        (1, ""),
-        "{}",
-        output.stderr
-    );
-    assert!(
-        output
-            .stderr
-            .contains("hint: redirects to another host are not followed"),
-        "{}",
-        output.stderr
-    );
+    assert_refused(&output, "hint: redirects to another host are not followed");
     assert_eq!(other.server.requests(), []);
 }
 
@@ -268,23 +241,18 @@ async fn a_server_that_does_not_prove_who_it_is_is_not_asked() {
         .environment("K0SMOTRON_FLEET_GIT_TOKEN", "hunter2");
     for (program, server) in [(untrusting, &good.server), (trusting, &wrong_name.server)] {
         let output = program.run(&["validate", &server.url()]).await;
-        assert_eq!(output.code, 1);
-        assert!(
-            output.stderr.contains("error: cannot reach `https://localhost:"),
-            "{}",
-            output.stderr
-        );
-        assert!(output.stderr.contains("SSL_CERT_FILE"), "{}", output.stderr);
+        assert_refused(&output, "error: cannot reach `https://localhost:");
+        assert_refused(&output, "SSL_CERT_FILE");
         assert_eq!(server.requests(), [], "no byte of a request was sent");
     }
 }
 
 /// Each is an error with nothing on stdout: a source that cannot be read is never an empty fleet.
 #[rstest]
-#[case::unauthorized(Behaviour::Status("403 Forbidden", "no"), "403")]
-#[case::gone(Behaviour::Status("404 Not Found", "no"), "404")]
-#[case::broken(Behaviour::Status("500 Internal Server Error", "no"), "500")]
-#[case::unavailable(Behaviour::Status("503 Service Unavailable", "no"), "503")]
+#[case::unauthorized(Behaviour::Status("403 Forbidden", "no"), "http status code: 403")]
+#[case::gone(Behaviour::Status("404 Not Found", "no"), "http status code: 404")]
+#[case::broken(Behaviour::Status("500 Internal Server Error", "no"), "http status code: 500")]
+#[case::unavailable(Behaviour::Status("503 Service Unavailable", "no"), "http status code: 503")]
 #[case::a_page(Behaviour::Page, "cannot reach")]
 #[case::an_empty_answer(Behaviour::Status("200 OK", ""), "cannot reach")]
 #[case::half_a_list(Behaviour::HalfAList, "cannot reach")]
@@ -292,23 +260,14 @@ async fn a_server_that_does_not_prove_who_it_is_is_not_asked() {
 #[case::a_pack_that_ends_early(Behaviour::TruncatedPack, "cannot fetch")]
 #[case::a_pack_of_a_billion_objects(Behaviour::PackOfManyObjects, "objects were announced")]
 #[case::a_pack_of_other_bytes(Behaviour::SpoiledPack, "cannot fetch")]
-#[case::a_commit_that_is_not_there(Behaviour::MissingObject, "")]
+#[case::a_commit_that_is_not_there(Behaviour::MissingObject, "target OID for the reference doesn't exist")]
 #[tokio::test]
 async fn a_server_that_misbehaves_is_an_error(#[case] behaviour: Behaviour, #[case] expected: &str) {
     let setting = setting();
     setting.server.behave(behaviour);
     let output = setting.validate("//fleets/a?ref=main").await;
-    assert_eq!(
-        (output.code, output.stdout.as_str()),
-        (1, ""),
-        "{}",
-        output.stderr
-    );
-    assert!(
-        output.stderr.starts_with("error: ") && output.stderr.contains(expected),
-        "{}",
-        output.stderr
-    );
+    assert_refused(&output, expected);
+    assert!(output.stderr.starts_with("error: "), "{}", output.stderr);
     assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
     // And the cache holds nothing that stands in the way of the next time.
     setting.server.behave(Behaviour::Serve);
@@ -330,8 +289,7 @@ async fn nobody_at_the_other_end_is_an_error() {
         format!("ssh://git@localhost:{port}/x.git"),
     ] {
         let output = program().run(&["validate", &address]).await;
-        assert_eq!((output.code, output.stdout.as_str()), (1, ""));
-        assert!(output.stderr.contains("error: cannot reach"), "{}", output.stderr);
+        assert_refused(&output, "error: cannot reach");
     }
 }
 
@@ -376,13 +334,9 @@ async fn a_repository_on_the_disk_is_read_by_address_and_by_revision_without_a_c
         .success();
     assert!(output.contains("name: one"), "{output}");
     let output = program.run(&["render", "work/old", "--rev", "HEAD"]).await;
-    assert!(
-        output.stderr.contains("has no file or directory `old`"),
-        "{}",
-        output.stderr
-    );
+    assert_refused(&output, "has no file or directory `old`");
     let output = program.run(&["render", "work", "--rev", "nonsense"]).await;
-    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert_refused(&output, "revspec 'nonsense' not found");
     assert_eq!(
         program.run(&["validate", "work"]).await.code,
         6,
@@ -390,9 +344,5 @@ async fn a_repository_on_the_disk_is_read_by_address_and_by_revision_without_a_c
     );
     assert!(!folder.join("b.yaml").exists(), "nothing was checked out");
     let output = program.run(&["validate", ".", "--rev", "HEAD"]).await;
-    assert!(
-        output.stderr.contains("does not belong to a Git repository"),
-        "{}",
-        output.stderr
-    );
+    assert_refused(&output, "does not belong to a Git repository");
 }

@@ -6,14 +6,7 @@ use k0smotron_fleet::compose;
 use k0smotron_fleet::diagnostic::{Code, Severity, SourceTree};
 use proptest::prelude::*;
 
-use crate::cli::{program, write};
-
-fn cluster(name: &str) -> String {
-    format!(
-        "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: {name}\n  namespace: tenant-7\n\
-         spec:\n  replicas: 1\n"
-    )
-}
+use crate::cli::{cluster, program, write};
 
 /// What must be said of a file.
 #[derive(Clone, Debug)]
