@@ -1,11 +1,13 @@
 //! Plans with a recorded hub, what the server says to a plan, and how much a plan asks.
 
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::cli::{program, write};
 use crate::cli_fleet::{Fleet, ONE};
-use crate::operator::Bench;
-use crate::support::{Action, Program, Proxy, Rule};
+use crate::operator::{Bench, SOON, has_its_pods};
+use crate::support::{Action, Program, Proxy, Rule, eventually};
 
 const CLUSTER: &str =
     "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata: {name: NAME, namespace: NS}\n";
@@ -57,6 +59,19 @@ async fn a_plan_with_a_recorded_hub_is_the_plan_with_the_hub_itself() {
     for name in ["berlin", "madrid", "paris", "tokyo"] {
         bench.until(name, "UpToDate", "True", "UpToDate").await;
     }
+    // Both plans are to see the same pods.
+    eventually("all pods are ready", SOON, async || {
+        let sets = bench.api::<StatefulSet>().list(&ListParams::default()).await;
+        let sets = sets.map_err(|error| error.to_string())?.items;
+        let waiting: Vec<&StatefulSet> = sets.iter().filter(|set| !has_its_pods(set)).collect();
+        if waiting.is_empty() {
+            Ok(())
+        } else {
+            Err(json!(waiting).to_string())
+        }
+    })
+    .await;
+    bench.quiet(bench.mark().await).await;
     // A roll, another address, a rule of the API that is broken, one that left, and a new one.
     cluster(&program, &namespace, "berlin", &with(3, "v1.35.8+k0s.0", 6443));
     cluster(&program, &namespace, "madrid", &with(3, "v1.35.7+k0s.0", 7443));
