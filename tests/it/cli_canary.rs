@@ -1,8 +1,7 @@
 //! No byte of a secret leaves: canaries in every place that may hold one are in no answer, no error and no plan file.
 
-use serde_json::json;
-
 use crate::cli_fleet::Fleet;
+use crate::support::proxy::Seen;
 use crate::support::{Action, Output, Proxy, Rule};
 
 const CANARY: &str = "canary-5e1f";
@@ -17,16 +16,6 @@ fn spec(replicas: u8, mark: &str) -> String {
         canary("repository"),
         canary("values"),
     )
-}
-
-fn refusal(code: u16, reason: &str, words: &str) -> Action {
-    Action::AnswerRaw {
-        code,
-        content_type: "application/json".to_owned(),
-        body: json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": words})
-            .to_string()
-            .into_bytes(),
-    }
 }
 
 fn is_clean(what: &str, output: &Output) {
@@ -88,29 +77,37 @@ async fn canaries_in_files_and_errors_of_the_server_come_out_nowhere() {
         (500, "InternalError"),
     ] {
         proxy.clear();
-        proxy.add(Rule::new(refusal(code, reason, &quoted)).writes().path("/berlin"));
+        let refusal = Action::refusal(code, reason, &quoted);
+        proxy.add(Rule::new(refusal).writes().path("/berlin"));
         for way in [
             &["plan"][..],
             &["plan", "-o", "json"],
             &["apply", "-y"],
             &["apply", "-y", "-o", "json"],
+            &["apply", "plan.json", "--values-from", "."],
         ] {
+            let what = format!("{way:?} with {code}");
+            proxy.forget();
             let output = through.run(&[way, &parent].concat()).await;
-            is_clean(&format!("{way:?} with {code}"), &output);
+            is_clean(&what, &output);
+            let seen = proxy.seen();
+            let is_refused = |request: &Seen| request.is_write() && request.uri.contains("/berlin");
+            assert!(seen.iter().any(is_refused), "{what}: {seen:?}");
+            assert_eq!(output.code != 0, way[0] == "apply", "{what}: {}", output.stderr);
         }
-        let output = through
-            .run(&[&["apply", "plan.json", "--values-from", "."][..], &parent].concat())
-            .await;
-        assert_ne!(output.code, 0);
-        is_clean("apply of a saved plan", &output);
     }
     proxy.clear();
     let words = format!("etcd: cannot decode {CANARY}-stored");
-    proxy.add(Rule::new(refusal(500, "InternalError", &words)).path("/secrets"));
-    let output = through.run(&[&["plan"][..], &parent].concat()).await;
-    is_clean("plan without Secrets", &output);
-    let output = through
-        .run(&[&["snapshot", "--out", "live.json"][..], &parent].concat())
-        .await;
-    is_clean("snapshot without Secrets", &output);
+    proxy.add(Rule::new(Action::refusal(500, "InternalError", &words)).path("/secrets"));
+    for way in [&["plan"][..], &["snapshot", "--out", "live.json"]] {
+        proxy.forget();
+        let output = through.run(&[way, &parent].concat()).await;
+        is_clean(&format!("{way:?} without Secrets"), &output);
+        let seen = proxy.seen();
+        assert!(
+            seen.iter().any(|request| request.uri.contains("/secrets")),
+            "{way:?}: {seen:?} {}",
+            output.stderr
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! Plan and apply against a real API server.
 
+use std::fmt::Display;
+
 use k0smotron_fleet::api::labels;
 use serde_json::Value;
 
@@ -43,6 +45,18 @@ impl Fleet {
         self.write(&format!("clusters/{name}.yaml"), &text);
     }
 
+    /// Writes the set of the stores: one cluster for each row of a table.
+    pub fn stores(&self, rows: &[impl Display]) {
+        let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        self.write("sets/stores.csv", &format!("store\n{rows}"));
+        let namespace = &self.namespace.name;
+        let set = format!(
+            "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterSet\nmetadata: {{name: stores}}\nspec:\n  generators: [{{csv: {{path: stores.csv}}}}]\n  \
+             key: store\n  template:\n    metadata: {{name: 'store-${{store}}', namespace: {namespace}}}\n    spec: {{replicas: 1, service: {{type: ClusterIP}}}}\n"
+        );
+        self.write("sets/stores.yaml", &set);
+    }
+
     pub fn remove(&self, name: &str) {
         std::fs::remove_file(self.program.folder().join(format!("clusters/{name}.yaml"))).unwrap();
     }
@@ -52,11 +66,23 @@ impl Fleet {
         self.program.run(&[arguments, &parent].concat()).await
     }
 
-    /// Runs what talks to no hub, and returns its answer.
-    pub async fn run_plain(&self, arguments: &[&str]) -> String {
-        let output = self.program.run(arguments).await;
-        assert_eq!(output.code, 0, "{}", output.stderr);
-        output.stdout
+    /// Changes a cluster as somebody does who has no files; `more` are flags of `kubectl patch`.
+    pub async fn patch(&self, name: &str, more: &[&str], patch: Value) {
+        let patch = patch.to_string();
+        let arguments = [
+            "patch",
+            "k0c",
+            name,
+            "-n",
+            &self.namespace.name,
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        self.servers
+            .kubectl(&[&arguments[..], more].concat())
+            .await
+            .success();
     }
 
     /// A transcript without what differs between runs.

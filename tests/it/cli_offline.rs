@@ -174,14 +174,12 @@ async fn what_the_server_would_refuse_is_said_with_the_plan_and_repeats_no_secre
          charts: [{name: a, chartname: a/a, namespace: a, values: 'password: canary-7f3a'}]\n",
     );
     let proxy = Proxy::start(fleet.servers).await;
-    let refusal = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
-        "message": "admission webhook \"policy.example\" denied the request: weak: canary-7f3a in {\"values\":\"password: canary-7f3a\"}"});
-    let answer = Action::AnswerRaw {
-        code: 403,
-        content_type: "application/json".to_owned(),
-        body: refusal.to_string().into_bytes(),
-    };
-    proxy.add(Rule::new(answer).path("dryRun=All").path("/paris"));
+    let words = "admission webhook \"policy.example\" denied the request: weak: canary-7f3a in {\"values\":\"password: canary-7f3a\"}";
+    proxy.add(
+        Rule::new(Action::refusal(403, "Forbidden", words))
+            .path("dryRun=All")
+            .path("/paris"),
+    );
     let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
     let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
     let output = through.run(&[&["plan"][..], &parent].concat()).await;
@@ -210,13 +208,8 @@ async fn a_plan_of_a_thousand_unchanged_clusters_asks_six_times_at_most() {
     const STORES: usize = 1_050;
     let fleet = Fleet::new("thousand", "").await;
     let namespace = &fleet.namespace.name;
-    let rows: String = (0..STORES).map(|store| format!("{store:04}\n")).collect();
-    fleet.write("sets/stores.csv", &format!("store\n{rows}"));
-    let set = format!(
-        "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterSet\nmetadata: {{name: stores}}\nspec:\n  generators: [{{csv: {{path: stores.csv}}}}]\n  \
-         key: store\n  template:\n    metadata: {{name: 'store-${{store}}', namespace: {namespace}}}\n    spec: {{replicas: 1, service: {{type: ClusterIP}}}}\n"
-    );
-    fleet.write("sets/stores.yaml", &set);
+    let stores: Vec<String> = (0..STORES).map(|store| format!("{store:04}")).collect();
+    fleet.stores(&stores);
     let output = fleet
         .run(&["apply", "-y", "--first-apply", "--parallelism", "64", "-q"])
         .await;

@@ -14,24 +14,6 @@ impl Fleet {
         serde_json::from_str(&std::fs::read_to_string(self.program.folder().join(path)).unwrap()).unwrap()
     }
 
-    async fn patch(&self, name: &str, more: &[&str], patch: Value) {
-        let patch = patch.to_string();
-        let arguments = [
-            "patch",
-            "k0c",
-            name,
-            "-n",
-            &self.namespace.name,
-            "--type=merge",
-            "-p",
-            &patch,
-        ];
-        self.servers
-            .kubectl(&[&arguments[..], more].concat())
-            .await
-            .success();
-    }
-
     /// Two clusters that are applied, and a plan for three changes of them.
     async fn with_a_saved_plan(hint: &str) -> Self {
         let fleet = Self::new(hint, "").await;
@@ -61,7 +43,8 @@ async fn a_saved_plan_is_done_without_files_and_without_a_question() {
         std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
         0o600
     );
-    let schema: Value = serde_json::from_str(&fleet.run_plain(&["schema", "SavedPlan"]).await).unwrap();
+    let schema: Value =
+        serde_json::from_str(&fleet.program.run(&["schema", "SavedPlan"]).await.success()).unwrap();
     let document = fleet.saved("plan.json");
     let problems: Vec<String> = jsonschema::validator_for(&schema)
         .unwrap()
@@ -69,7 +52,7 @@ async fn a_saved_plan_is_done_without_files_and_without_a_question() {
         .map(|error| error.to_string())
         .collect();
     assert_eq!(problems, [""; 0]);
-    let shown = fleet.run_plain(&["show", "plan.json"]).await;
+    let shown = fleet.program.run(&["show", "plan.json"]).await.success();
     assert!(shown.contains("+ ") && shown.contains("spec.version"), "{shown}");
     let digest = document["digest"].as_str().unwrap();
     assert!(shown.ends_with(&format!("Digest: {digest}\n")), "{shown}");

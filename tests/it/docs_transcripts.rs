@@ -1,5 +1,7 @@
 //! The transcripts of `docs/transcripts`: real commands on real servers, and exactly what they answer.
 
+use serde_json::json;
+
 use crate::cli_fleet::{Fleet, ONE};
 use crate::support::generated::assert_current;
 
@@ -53,28 +55,17 @@ impl Page {
     }
 }
 
-fn stores(fleet: &Fleet, rows: &[&str]) {
-    let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    fleet.write("sets/stores.csv", &format!("store\n{rows}"));
-    let namespace = &fleet.namespace.name;
-    let set = format!(
-        "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterSet\nmetadata: {{name: stores}}\nspec:\n  generators: [{{csv: {{path: stores.csv}}}}]\n  \
-         key: store\n  template:\n    metadata: {{name: 'store-${{store}}', namespace: {namespace}}}\n    spec: {{replicas: 1, service: {{type: ClusterIP}}}}\n"
-    );
-    fleet.write("sets/stores.yaml", &set);
-}
-
 #[tokio::test]
 async fn a_store_is_closed() {
     let fleet = Fleet::new("t1", "").await;
-    stores(&fleet, &["0001", "0002", "0042"]);
+    fleet.stores(&["0001", "0002", "0042"]);
     let mut page = Page::new(fleet, "A store is closed");
     page.say(
         "Three stores are rows of `sets/stores.csv`, and their clusters run. Store 0042 closes, and its row is taken out.\n\
          A row that is missing deletes nothing by itself:",
     );
     assert_eq!(page.fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
-    stores(&page.fleet, &["0001", "0002"]);
+    page.fleet.stores(&["0001", "0002"]);
     page.run(&["plan"]).await;
     page.say("It is meant, so the deletion is planned, with what it takes away, and the plan is kept:");
     page.run(&["plan", "--prune", "--out", "close-0042.json"]).await;
@@ -82,31 +73,13 @@ async fn a_store_is_closed() {
         "Somebody else reads it and applies exactly that. In the meantime a colleague changed the policy of the cluster,\n\
          so that its keys and volumes would go too. That is not what was read, and nothing is done:",
     );
-    let namespace = page.fleet.namespace.name.clone();
-    let patch = [
-        "patch",
-        "k0c",
-        "store-0042",
-        "-n",
-        &namespace,
-        "--type=merge",
-        "--field-manager=kubectl-edit",
-        "-p",
-    ];
-    let policy = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
-    page.fleet
-        .servers
-        .kubectl(&[&patch[..], &[policy]].concat())
-        .await
-        .success();
+    let by_hand = ["--field-manager=kubectl-edit"];
+    let policy = |policy: Option<&str>| json!({"spec": {"deletionPolicy": policy}});
+    let fleet = &page.fleet;
+    fleet.patch("store-0042", &by_hand, policy(Some("Delete"))).await;
     page.run(&["apply", "close-0042.json"]).await;
     page.say("The policy is put back, and the same plan is done:");
-    let policy = r#"{"spec":{"deletionPolicy":null}}"#;
-    page.fleet
-        .servers
-        .kubectl(&[&patch[..], &[policy]].concat())
-        .await
-        .success();
+    page.fleet.patch("store-0042", &by_hand, policy(None)).await;
     page.run(&["apply", "close-0042.json"]).await;
     page.end("store-closed");
 }

@@ -90,6 +90,22 @@ impl Action {
             headers: Vec::new(),
         }
     }
+
+    /// Answers as an API server that refuses with these words.
+    pub fn refusal(code: u16, reason: &str, message: &str) -> Self {
+        Self::AnswerRaw {
+            code,
+            content_type: "application/json".to_owned(),
+            body: status(code, reason, message),
+        }
+    }
+}
+
+/// A Kubernetes `Status` of a failure.
+fn status(code: u16, reason: &str, message: &str) -> Vec<u8> {
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "code": code });
+    status.to_string().into_bytes()
 }
 
 /// Which of the requests that match.
@@ -358,9 +374,8 @@ async fn handle(
             reason,
             headers,
         }) => {
-            let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                "message": format!("{reason}, said the proxy"), "reason": reason, "code": code });
-            let mut answer = raw_answer(code, "application/json", status.to_string().into_bytes());
+            let body = status(code, &reason, &format!("{reason}, said the proxy"));
+            let mut answer = raw_answer(code, "application/json", body);
             for (name, value) in headers {
                 let name: http::HeaderName = name.parse().expect("a rule names valid headers");
                 answer
