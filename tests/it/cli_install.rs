@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cli::program;
 use crate::support::generated::assert_current;
+use crate::support::pod_security::pod_of;
 use crate::support::{Options, Servers};
 
 const SERVER_SIDE: [&str; 5] = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
@@ -63,26 +64,14 @@ async fn crds_and_install_can_be_applied_with_kubectl() {
 #[tokio::test]
 async fn the_controller_runs_where_only_restricted_pods_may() {
     let servers = Servers::shared().await;
-    let namespace = servers.namespace("restricted").await;
-    let label = [
-        "label",
-        "namespace",
-        &namespace.name,
-        "pod-security.kubernetes.io/enforce=restricted",
-    ];
-    servers.kubectl(&label).await.success();
+    let namespace = servers.namespace_enforcing("restricted").await;
     let manifests = program().run(&["install"]).await.success();
     let deployment = manifests
         .split("\n---\n")
         .find(|part| part.contains("kind: Deployment"))
         .unwrap();
-    // A Deployment is only warned about; the pod itself is what would be refused.
-    let servers_view: Value = serde_saphyr::from_str(deployment).unwrap();
-    let mut pod = serde_json::json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": "controller", "namespace": namespace.name },
-        "spec": servers_view["spec"]["template"]["spec"],
-    });
+    let deployment: Value = serde_saphyr::from_str(deployment).unwrap();
+    let mut pod = pod_of(&deployment["spec"]["template"], "controller", &namespace.name);
     let dry_run = ["create", "--dry-run=server", "-f", "-"];
     let output = servers
         .kubectl_with(&servers.kubeconfig(), &dry_run, &pod.to_string())

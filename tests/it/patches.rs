@@ -8,6 +8,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::Servers;
+use crate::support::pod_security::pod_of;
 
 /// Every kind that is rendered, by the name of its definition.
 const KINDS: [(&str, &str); 7] = [
@@ -255,18 +256,9 @@ fn pods() -> Vec<(&'static str, Value)> {
 #[tokio::test]
 async fn our_verdict_about_a_pod_is_the_servers_at_level_baseline() {
     let servers = Servers::shared().await;
-    let namespace = servers.namespace("baseline").await;
-    let label = "pod-security.kubernetes.io/enforce=baseline";
-    servers
-        .kubectl(&["label", "namespace", &namespace.name, label])
-        .await
-        .success();
+    let namespace = servers.namespace_enforcing("baseline").await;
     for (rule, template) in pods() {
-        let mut pod = template.clone();
-        pod["apiVersion"] = json!("v1");
-        pod["kind"] = json!("Pod");
-        pod["metadata"]["name"] = json!("judged");
-        pod["metadata"]["namespace"] = json!(namespace.name);
+        let pod = pod_of(&template, "judged", &namespace.name);
         let dry_run = ["create", "--dry-run=server", "-f", "-"];
         let output = servers
             .kubectl_with(&servers.kubeconfig(), &dry_run, &pod.to_string())

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::Servers;
 use crate::support::generated::assert_current;
+use crate::support::pod_security::pod_of;
 
 const NOW: &str = "2026-09-01T12:00:00Z";
 
@@ -156,20 +157,13 @@ async fn control_plane_pods_are_baseline_and_etcd_pods_are_restricted() {
         ("gateway", "kmc-edge", "baseline"),
         ("node-port", "kmc-edge-etcd", "restricted"),
     ] {
-        let namespace = servers.namespace(level).await;
-        let label = format!("pod-security.kubernetes.io/enforce={level}");
-        let arguments = ["label", "namespace", &namespace.name, &label];
-        servers.kubectl(&arguments).await.success();
+        let namespace = servers.namespace_enforcing(level).await;
         let sets = written(case, &namespace.name);
         let (_, set) = sets
             .iter()
             .find(|(id, _)| id.kind == kinds::STATEFUL_SET && id.name == name)
             .unwrap();
-        let mut pod = set.0["spec"]["template"].clone();
-        pod["apiVersion"] = json!("v1");
-        pod["kind"] = json!("Pod");
-        pod["metadata"]["name"] = json!(name);
-        pod["metadata"]["namespace"] = json!(namespace.name);
+        let mut pod = pod_of(&set.0["spec"]["template"], name, &namespace.name);
         if let Some(Value::Array(volumes)) = pod.pointer_mut("/spec/volumes")
             && name.ends_with("etcd")
         {
@@ -182,19 +176,11 @@ async fn control_plane_pods_are_baseline_and_etcd_pods_are_restricted() {
 #[tokio::test]
 async fn pods_that_defragment_etcd_are_restricted() {
     let servers = Servers::shared().await;
-    let namespace = servers.namespace("restricted").await;
-    let label = "pod-security.kubernetes.io/enforce=restricted";
-    servers
-        .kubectl(&["label", "namespace", &namespace.name, label])
-        .await
-        .success();
+    let namespace = servers.namespace_enforcing("restricted").await;
     let written = written("etcd-settings-and-defragmentation", &namespace.name);
     let (_, job) = written.iter().find(|(id, _)| id.kind == kinds::CRON_JOB).unwrap();
-    let mut pod = job.0["spec"]["jobTemplate"]["spec"]["template"].clone();
-    pod["apiVersion"] = json!("v1");
-    pod["kind"] = json!("Pod");
-    pod["metadata"]["name"] = json!("defrag");
-    pod["metadata"]["namespace"] = json!(namespace.name);
+    let template = &job.0["spec"]["jobTemplate"]["spec"]["template"];
+    let pod = pod_of(template, "defrag", &namespace.name);
     assert_eq!(dry_run(servers, vec![pod]).await.len(), 1);
 }
 

@@ -20,6 +20,7 @@ pub mod hosting;
 pub mod kubelet;
 pub mod namespace;
 pub mod namespaced;
+pub mod pod_security;
 pub mod ports;
 pub mod process;
 pub mod program;
