@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod hosted;
 pub mod k0s;
 pub mod keys;
+pub mod lease;
 pub mod load;
 pub mod object;
 pub mod observe;

@@ -52,6 +52,7 @@ const ROOMS: &[(&str, &[Touch])] = &[
     // shells; the process's log first, for whoever logs or starts it
     ("telemetry", &[Environment, Terminal]),
     ("queue", &[Clock, Random]),
+    ("lease", &[Clock]),
     ("fleet", &[Clock]),
     ("sync", &[Clock, Random]),
     ("operator", &[Clock, Random, Kube]),

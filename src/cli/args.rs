@@ -47,6 +47,7 @@ pub enum Verb {
     Show(commands::show::Arguments),
     Apply(commands::apply::Arguments),
     Status(commands::status::Arguments),
+    Unlock(commands::unlock::Arguments),
     Controller(commands::controller::Arguments),
     Install(commands::install::Arguments),
     Crds(commands::crds::Arguments),
@@ -265,6 +266,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         Some(duration) if !duration.is_zero() => Ok(duration),
         Some(_) | None => Err("write it like `30s`, `5m` or `1h30m`".to_owned()),
     }
+}
+
+/// Reads a time for which something may be waited for; `0s` is not at all.
+pub fn wait(text: &str) -> Result<Duration, String> {
+    let waited = GoDuration(text.to_owned()).to_duration();
+    waited.ok_or_else(|| "write it like `0s`, `30s` or `10m`".to_owned())
 }
 
 /// What those who write clusters may ask of the hub.

@@ -105,23 +105,33 @@ pub async fn prepare(
 ) -> Result<(Prepared, Client), CliError> {
     let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
     let client = hub::connect(&arguments.hub).await?;
-    let access = access(&client, &arguments.hub);
+    let mut prepared = prepare_again(files, arguments, settings, &client).await?;
+    if asking == Asking::Admission {
+        let access = access(&client, &arguments.hub);
+        prepared.admission = fleet::admission::admission(access, &prepared.plan).await;
+    }
+    Ok((prepared, client))
+}
+
+/// Looks and plans with files that were read. Writes nothing.
+pub async fn prepare_again(
+    files: Files,
+    arguments: &PlanArguments,
+    settings: &Settings,
+    client: &Client,
+) -> Result<Prepared, CliError> {
+    let access = access(client, &arguments.hub);
     let live = fleet::look(access, &files.reading).await?;
     let options = options(arguments, settings, Timestamp::now());
     let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;
     let plan = narrow(whole, &arguments.selection, &files, &live);
-    let admission = match asking {
-        Asking::Admission => fleet::admission::admission(access, &plan).await,
-        Asking::Nothing => Admission::default(),
-    };
-    let prepared = Prepared {
+    Ok(Prepared {
         files,
         live,
         options,
-        admission,
+        admission: Admission::default(),
         plan,
-    };
-    Ok((prepared, client))
+    })
 }
 
 /// Reads and plans with a recorded hub. Asks nobody.

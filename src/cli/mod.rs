@@ -25,6 +25,7 @@ pub mod show;
 pub mod signal;
 pub mod source;
 pub mod ui;
+pub mod who;
 
 use args::{CommandLine, Verb};
 use error::{CliError, ErrorKind};
@@ -92,6 +93,7 @@ fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
         Verb::Snapshot(arguments) => commands::snapshot::run(&arguments, ui),
         Verb::Show(arguments) => commands::show::run(&arguments, ui),
         Verb::Apply(arguments) => commands::apply::run(&arguments, ui),
+        Verb::Unlock(arguments) => commands::unlock::run(&arguments, ui),
         Verb::Status(arguments) => commands::status::run(&arguments, ui),
         Verb::Controller(arguments) => commands::controller::run(&arguments),
         Verb::Install(arguments) => commands::install::run(&arguments, ui),

@@ -2,6 +2,7 @@
 
 use super::parent::ParentError;
 use crate::client::ClientError;
+use crate::lease::Holder;
 use crate::object::ObjectId;
 use crate::plan::Refusal;
 
@@ -29,6 +30,10 @@ pub enum FleetError {
     },
     #[error("the fleet was changed by another run since this plan was made")]
     Raced,
+    #[error("the fleet `{fleet_id}` is locked by {holder}")]
+    Locked { fleet_id: String, holder: Holder },
+    #[error("cannot take the lock of the fleet")]
+    Lock { source: Box<ClientError> },
     #[error("cannot write what the hub has to remember of the fleet")]
     WriteParent { source: Box<ClientError> },
     #[error("the plan may not be executed")]
@@ -48,6 +53,7 @@ impl FleetError {
             Self::OtherHub { .. }
             | Self::UnknownFleet { .. }
             | Self::Raced
+            | Self::Locked { .. }
             | Self::Parent { .. }
             | Self::Refused { .. }
             | Self::Withheld { .. }
@@ -56,6 +62,7 @@ impl FleetError {
             | Self::Identify { .. }
             | Self::ReadParent { .. }
             | Self::Observe { .. }
+            | Self::Lock { .. }
             | Self::WriteParent { .. } => false,
         }
     }
@@ -66,6 +73,7 @@ impl FleetError {
             Self::Identify { source }
             | Self::ReadParent { source }
             | Self::Observe { source }
+            | Self::Lock { source }
             | Self::WriteParent { source } => source.hint(),
             Self::OtherHub { .. } => Some(
                 "choose its context, or change spec.hub.uid of the Fleet if the hub was replaced".to_owned(),
@@ -75,6 +83,10 @@ impl FleetError {
                     .to_owned(),
             ),
             Self::Raced => Some("nothing was written; plan and apply again".to_owned()),
+            Self::Locked { .. } => Some(
+                "wait longer with `--lock-timeout 10m`; if that run is gone, `k0smotron-fleet unlock` takes it away"
+                    .to_owned(),
+            ),
             Self::PruneWithoutFleet => {
                 Some("no fleet id: run `k0smotron-fleet init` in the directory of the files".to_owned())
             }

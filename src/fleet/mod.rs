@@ -10,6 +10,7 @@
 pub mod admission;
 mod error;
 mod hub;
+mod lock;
 mod look;
 pub mod offline;
 pub mod parent;
@@ -22,6 +23,7 @@ pub mod selector;
 pub use admission::Admission;
 pub use error::FleetError;
 pub use hub::{Hub, KUBE_SYSTEM, check_hub, identify};
+pub use lock::{Lock, LockEnd, LockOptions, find_lock, lock, unlock};
 pub use look::{Access, Live, look};
 pub use parent::{Parent, StoredParent};
 pub use planning::{PlanOptions, Sight, children, content, plan, upgrade};

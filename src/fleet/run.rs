@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+use super::lock::{Lock, LockEnd};
 use super::look::{Access, Live};
 use super::{FleetError, Parent, StoredParent, parent, recall, register};
 use crate::api::fleet::Fleet;
@@ -26,7 +27,6 @@ pub enum FirstApply {
 /// How to execute.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions<'a> {
-    pub first_apply: FirstApply,
     pub parallelism: usize,
     /// For the whole run. `None`: as long as it takes.
     pub deadline: Option<Duration>,
@@ -40,6 +40,7 @@ pub struct Executed {
     pub outcome: Outcome,
     /// The writes went as `outcome` says, but the hub does not remember the revision.
     pub forgotten: Option<FleetError>,
+    pub lock: LockEnd,
 }
 
 /// Says whether a run may write to this hub at all.
@@ -61,17 +62,17 @@ pub fn may_write(
     }
 }
 
-/// What a run is for: the Fleet, and the digest of what its files say.
-#[derive(Clone, Copy, Debug)]
+/// What a run is for: the Fleet, whose lock is held, and the digest of what its files say.
+#[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    pub fleet: Option<&'a Fleet>,
+    /// `None`: there is no Fleet, or the plan is empty.
+    pub lock: Option<&'a Lock>,
     pub content: &'a str,
 }
 
 /// Executes an approved plan. Nothing is sent for an empty one.
 ///
-/// *Errors*: before the first write of a cluster: an unknown fleet, another run that came first, a parent that cannot
-/// be written. Afterwards never: what failed is in the outcome.
+/// *Errors*: before the first write of a cluster: another run that came first, a parent that cannot be written. Afterwards never: what failed is in the outcome.
 /// *Effects*: one write of the parent, those of [`apply::run`], and with a revision one more of the parent.
 pub async fn execute(
     access: Access<'_>,
@@ -82,16 +83,15 @@ pub async fn execute(
     progress: Option<&UnboundedSender<Progress>>,
     stop: &CancellationToken,
 ) -> Result<Executed, FleetError> {
-    let fleet = subject.fleet;
-    may_write(access, fleet, live, options.first_apply)?;
     if approved.is_empty() {
         return Ok(Executed {
             outcome: Outcome::default(),
             forgotten: None,
+            lock: LockEnd::Kept,
         });
     }
-    let claimed = match fleet {
-        Some(fleet) => Some(claim(access, fleet, subject.content, live, approved).await?),
+    let claimed = match subject.lock {
+        Some(lock) => Some(claim(access, lock.fleet(), subject.content, live, approved).await?),
         None => None,
     };
     let how = apply::Options {
@@ -100,7 +100,12 @@ pub async fn execute(
         deadline: options.deadline,
     };
     let keys = KeySource::at(Timestamp::now());
-    let outcome = apply::run(access.clusters, approved, &how, keys, progress, stop).await;
+    let stop = stop.child_token();
+    let work = apply::run(access.clusters, approved, &how, keys, progress, &stop);
+    let (outcome, lock) = match subject.lock {
+        Some(lock) => lock.hold(&stop, work).await,
+        None => (work.await, LockEnd::Kept),
+    };
     let mut forgotten = None;
     if let (Some(claimed), Some(revision), true) = (&claimed, options.revision, outcome.is_complete())
         && claimed.parent.revision.as_deref() != Some(revision)
@@ -108,7 +113,11 @@ pub async fn execute(
         let after = claimed.parent.after_run(Some(revision));
         forgotten = replace(access, claimed, &after).await.err();
     }
-    Ok(Executed { outcome, forgotten })
+    Ok(Executed {
+        outcome,
+        forgotten,
+        lock,
+    })
 }
 
 /// Changes the parent at the version that the plan was made with.

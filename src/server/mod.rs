@@ -5,9 +5,7 @@
 //! **Invariants:** nothing is decided before the lease is held; watching and answering probes begin at once, so that a
 //! process that waits for the lease is ready to take over. Everything that runs here ends with one stop token.
 
-mod election;
 pub mod http;
-pub mod lease;
 mod signals;
 
 use std::net::SocketAddr;
@@ -21,14 +19,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use election::Election;
-use election::Elector;
 use http::Probes;
 use signals::Signals;
 
 use crate::api::fleet_sync::MaxImpact;
 use crate::client::Client;
 use crate::hosted::Reach;
+use crate::lease::{Election, Elector};
 use crate::load::Cache;
 use crate::load::git::FileSources;
 use crate::operator::{Operator, OperatorOptions};
@@ -216,6 +213,7 @@ impl Workers {
             max_impact,
             parent_namespace,
             settings: settings.clone(),
+            instance: instance.clone(),
         });
         let operator = Operator::new(OperatorOptions {
             client,

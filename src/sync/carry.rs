@@ -1,6 +1,7 @@
 //! From files to written clusters, as one identity and within the ceilings of a sync.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -9,18 +10,27 @@ use tokio_util::sync::CancellationToken;
 use super::ceiling::{self, Limited};
 use super::order::{Limits, Stall};
 use super::reason;
+use crate::api::fleet::Fleet;
 use crate::api::fleet_sync::MaxImpact;
 use crate::apply;
 use crate::client::{ClientError, chain};
 use crate::compose::Reading;
 use crate::diagnostic::SourceTree;
-use crate::fleet::{self, Access, FirstApply, FleetError, PlanOptions, RunOptions};
+use crate::fleet::{
+    self, Access, FirstApply, FleetError, Live, Lock, LockEnd, LockOptions, PlanOptions, RunOptions,
+};
+use crate::lease::Holder;
 use crate::object::{Object, ObjectId};
 use crate::plan::{self, ActionResult, Approval, Consent, FailureKind, Held, HeldReason, Outcome, Prune};
 use crate::render;
 
+/// Longer than a lock lives whose holder is gone; a pass that did not get it comes back later.
+const LOCK_WAIT: Duration = Duration::from_secs(20);
+
 /// What one run may do.
 pub struct Settings {
+    /// Who runs, as other people read it in the lock.
+    pub holder: String,
     pub max_impact: MaxImpact,
     pub limits: Limits,
     /// For the plan, and again for the writes.
@@ -44,7 +54,7 @@ impl CarryError {
     /// Says whether somebody must change something first.
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Fleet(FleetError::Raced) => false,
+            Self::Fleet(FleetError::Raced | FleetError::Locked { .. }) => false,
             Self::Fleet(error) => error.is_refusal(),
             Self::Identity(_) | Self::Timeout { .. } => false,
         }
@@ -52,11 +62,13 @@ impl CarryError {
 
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::Fleet(FleetError::Locked { .. }) => reason::LOCKED,
             Self::Fleet(error) if error.is_refusal() => reason::REFUSED,
             Self::Fleet(
                 FleetError::Observe { source }
                 | FleetError::Identify { source }
                 | FleetError::ReadParent { source }
+                | FleetError::Lock { source }
                 | FleetError::WriteParent { source },
             ) if source.kind() == FailureKind::Forbidden => reason::FORBIDDEN,
             Self::Fleet(_) | Self::Identity(_) | Self::Timeout { .. } => reason::PLAN_FAILED,
@@ -111,21 +123,28 @@ pub async fn out(
     };
     let approved = plan::approve(limited.plan.clone(), &approval)
         .map_err(|source| CarryError::Fleet(FleetError::Refused { source }))?;
+    let lock = match &reading.fleet {
+        Some(fleet) if !approved.is_empty() => Some(take_lock(access, fleet, &live, &settings.holder).await?),
+        Some(_) | None => None,
+    };
     let run = RunOptions {
-        // Who wrote the FleetSync, or started this process, has said that this hub gets the fleet.
-        first_apply: FirstApply::Allowed,
         parallelism: apply::FLEET_PARALLELISM,
         deadline: Some(settings.deadline),
         revision: tree.revision.as_deref(),
     };
     let content = fleet::content(&reading);
     let subject = fleet::Subject {
-        fleet: reading.fleet.as_ref(),
+        lock: lock.as_ref(),
         content: &content,
     };
-    let executed = fleet::execute(access, subject, &live, &approved, &run, None, stop)
-        .await
-        .map_err(CarryError::Fleet)?;
+    let executed = fleet::execute(access, subject, &live, &approved, &run, None, stop).await;
+    if let Some(lock) = lock {
+        lock.release().await;
+    }
+    let executed = executed.map_err(CarryError::Fleet)?;
+    if executed.lock == LockEnd::Lost {
+        tracing::warn!("the lock of the fleet was lost; what was not begun is left for the next pass");
+    }
     if let Some(error) = &executed.forgotten {
         tracing::warn!(
             error = chain(error),
@@ -136,6 +155,25 @@ pub async fn out(
         limited,
         outcome: executed.outcome,
     })
+}
+
+/// Names a run in the lock of its fleet. No two runs are named alike: none may take the lock of another for its own.
+pub fn holder(who: &str, instance: &str) -> String {
+    let unique = RandomState::new().build_hasher().finish();
+    format!("{who}, controller {instance} ({unique:016x})")
+}
+
+async fn take_lock(access: Access<'_>, fleet: &Fleet, live: &Live, holder: &str) -> Result<Lock, CarryError> {
+    let options = LockOptions {
+        holder,
+        wait: LOCK_WAIT,
+        // Who wrote the FleetSync, or started this process, has said that this hub gets the fleet.
+        first_apply: FirstApply::Allowed,
+    };
+    let waiting = |holder: &Holder| tracing::info!(%holder, "waits for the lock of the fleet");
+    fleet::lock(access, fleet, live, &options, waiting)
+        .await
+        .map_err(CarryError::Fleet)
 }
 
 impl Carried {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::carry::{self, CarryError, Settings};
+use super::carry::{self, CarryError, Settings, holder};
 use super::order::Limits;
 use super::store::PLAN_AGAIN;
 use crate::api::fleet_sync::MaxImpact;
@@ -31,6 +31,8 @@ pub struct DirectoryOptions {
     pub parent_namespace: String,
     /// How the operator of this hub is set.
     pub settings: render::Settings,
+    /// Name of this process.
+    pub instance: String,
 }
 
 /// Why a look came to nothing.
@@ -131,6 +133,10 @@ async fn look(options: &DirectoryOptions, stop: &CancellationToken) -> Result<()
         return Err(LookError::NoFleetId);
     }
     let settings = Settings {
+        holder: holder(
+            &format!("directory {}", options.path.display()),
+            &options.instance,
+        ),
         max_impact: options.max_impact,
         limits: Limits::default(),
         deadline: TIMEOUT,

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::carry::{self, Carried, CarryError, Settings};
+use super::carry::{self, Carried, CarryError, Settings, holder};
 use super::metrics::Ended;
 use super::order::{Order, Stall};
 use super::report::{self, Done, Report, Verdict};
@@ -249,6 +249,10 @@ impl Syncs {
         stop: &CancellationToken,
     ) -> (Report, Next, Ended) {
         let settings = Settings {
+            holder: holder(
+                &format!("FleetSync {}/{}", subject.id.namespace, subject.id.name),
+                &self.options.instance,
+            ),
             max_impact: order.max_impact,
             limits: order.limits.clone(),
             deadline: order.timeout,

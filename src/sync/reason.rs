@@ -12,6 +12,8 @@ pub const PENDING: &str = "Pending";
 pub const HELD: &str = "Held";
 /// The account may not read or write what the files say.
 pub const FORBIDDEN: &str = "Forbidden";
+/// Another run writes the fleet; the next look comes soon.
+pub const LOCKED: &str = "Locked";
 pub const PLAN_FAILED: &str = "PlanFailed";
 pub const APPLY_FAILED: &str = "ApplyFailed";
 

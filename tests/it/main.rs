@@ -18,6 +18,7 @@ mod cli_files;
 mod cli_fleet;
 mod cli_git;
 mod cli_install;
+mod cli_lock;
 mod cli_offline;
 mod cli_refusals;
 mod cli_removed;

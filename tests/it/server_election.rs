@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use k0smotron_fleet::api::labels::OPERATOR_MANAGER;
 use k0smotron_fleet::client::{Client, Target};
 use k0smotron_fleet::hosted::Reach;
+use k0smotron_fleet::lease::{Election, Params};
 use k0smotron_fleet::render::Settings;
-use k0smotron_fleet::server::lease::Params;
-use k0smotron_fleet::server::{ControllerOptions, Election, ServerError, run_until};
+use k0smotron_fleet::server::{ControllerOptions, ServerError, run_until};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
@@ -41,6 +42,7 @@ impl Candidate {
                 namespace: namespace.name.clone(),
                 name: LEASE.to_owned(),
                 identity: identity.to_owned(),
+                manager: OPERATOR_MANAGER,
                 params: PARAMS,
             }),
             namespaces: vec![namespace.name.clone()],

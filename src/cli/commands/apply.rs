@@ -13,7 +13,7 @@ use crate::cli::block_on;
 use crate::cli::confirm::{self, Answers};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::flow::{self, Asking, PlanArguments};
+use crate::cli::flow::{self, Asking, PlanArguments, Prepared};
 use crate::cli::hub;
 use crate::cli::plan_file;
 use crate::cli::progress;
@@ -21,8 +21,13 @@ use crate::cli::show::{json, outcome, saved, text};
 use crate::cli::signal;
 use crate::cli::source;
 use crate::cli::ui::Ui;
-use crate::fleet::{self, Access, Executed, FirstApply, FleetError, Live, RunOptions, Subject, Values};
-use crate::plan::{self, Approval, ApprovedPlan, Consent, Plan, SavedPlan};
+use crate::cli::who;
+use crate::fleet::{
+    self, Access, Executed, FirstApply, FleetError, Live, Lock, LockEnd, LockOptions, RunOptions, Subject,
+    Values,
+};
+use crate::lease::Holder;
+use crate::plan::{self, Approval, ApprovedPlan, Checked, Consent, Plan, SavedPlan};
 use crate::render::Settings;
 
 /// Plan, ask, and do what was planned; or do what a saved plan says
@@ -47,6 +52,10 @@ pub struct Arguments {
     /// Longest time that all writes together may take; what is not done then is left for the next run
     #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_DEADLINE", value_parser = crate::cli::args::duration)]
     deadline: Option<std::time::Duration>,
+    /// Longest time to wait for another run that writes this fleet
+    #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_LOCK_TIMEOUT", default_value = "30s",
+          value_parser = crate::cli::args::wait)]
+    lock_timeout: std::time::Duration,
     #[command(flatten)]
     saved: SavedArguments,
 }
@@ -74,13 +83,38 @@ fn parallelism(text: &str) -> Result<usize, String> {
 }
 
 impl Arguments {
+    fn first_apply(&self) -> FirstApply {
+        if self.first_apply {
+            FirstApply::Allowed
+        } else {
+            FirstApply::Refused
+        }
+    }
+
+    /// Takes the lock of the fleet before the first write; `None`: there is no Fleet, or nothing to write.
+    async fn lock(
+        &self,
+        access: Access<'_>,
+        fleet: Option<&Fleet>,
+        live: &Live,
+        plan: &Plan,
+        ui: &mut Ui,
+    ) -> Result<Option<Lock>, CliError> {
+        let Some(fleet) = fleet.filter(|_| !plan.is_empty()) else {
+            return Ok(None);
+        };
+        let holder = who::holder()?;
+        let options = LockOptions {
+            holder: &holder,
+            wait: self.lock_timeout,
+            first_apply: self.first_apply(),
+        };
+        let waiting = |holder: &Holder| ui.status(&format!("waits for the lock of the fleet: {holder}"));
+        Ok(Some(fleet::lock(access, fleet, live, &options, waiting).await?))
+    }
+
     fn run_options<'a>(&self, revision: Option<&'a str>) -> RunOptions<'a> {
         RunOptions {
-            first_apply: if self.first_apply {
-                FirstApply::Allowed
-            } else {
-                FirstApply::Refused
-            },
             parallelism: self.parallelism,
             deadline: self.deadline,
             revision,
@@ -128,14 +162,44 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
     };
     let client = hub::connect(&arguments.plan.hub).await?;
     let access = flow::access(&client, &arguments.plan.hub);
-    let live = fleet::look_again(access, saved).await?;
     let settings = Settings::of_another_process();
-    let checked = fleet::check(access, saved, &live, &values, &settings, Timestamp::now()).await?;
+    let check = async || {
+        let live = fleet::look_again(access, saved).await?;
+        let checked = fleet::check(access, saved, &live, &values, &settings, Timestamp::now()).await?;
+        Ok::<_, CliError>((live, checked))
+    };
+    let (live, checked) = check().await?;
     if format == Format::Text {
         ui.answer(&saved::text(saved, text::Detail::of(ui.verbosity())))?;
     }
-    if !checked.stale.is_empty() && !arguments.saved.skip_stale {
+    may_be_done(&checked, arguments, ui)?;
+    let fleet = saved.fleet();
+    let lock = arguments
+        .lock(access, fleet.as_ref(), &live, &checked.plan, ui)
+        .await?;
+    let write = async {
+        let (live, checked) = match lock.as_ref().and_then(Lock::after) {
+            None => (live, checked),
+            // Whoever had it may have written.
+            Some(_) => {
+                let (live, checked) = check().await?;
+                may_be_done(&checked, arguments, ui)?;
+                (live, checked)
+            }
+        };
+        write_saved(arguments, saved, access, &live, checked, lock.as_ref(), ui).await
+    };
+    let written = write.await;
+    release(lock).await;
+    written
+}
+
+/// Refuses what moved, what a guard holds, and what the plan does not hold and nobody else has.
+fn may_be_done(checked: &Checked, arguments: &Arguments, ui: &mut Ui) -> Result<(), CliError> {
+    if !checked.stale.is_empty() {
         ui.say(&saved::stale(&checked.stale));
+    }
+    if !checked.stale.is_empty() && !arguments.saved.skip_stale {
         return Err(CliError::new(
             crate::cli::error::ErrorKind::Stale,
             format!(
@@ -150,13 +214,22 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
         return Err(error.hint("plan again: a guard holds what was planned"));
     }
     if !checked.withheld.is_empty() {
-        let missing = checked.withheld;
+        let missing = checked.withheld.clone();
         return Err(FleetError::Withheld { missing }.into());
     }
-    if !checked.stale.is_empty() {
-        ui.say(&saved::stale(&checked.stale));
-    }
-    let fleet = saved.fleet();
+    Ok(())
+}
+
+/// Does what is left of a saved plan after it was checked.
+async fn write_saved(
+    arguments: &Arguments,
+    saved: &SavedPlan,
+    access: Access<'_>,
+    live: &Live,
+    checked: Checked,
+    lock: Option<&Lock>,
+    ui: &mut Ui,
+) -> Result<Exit, CliError> {
     let approval = Approval {
         writes: Consent::Given,
         deletions: Consent::Given,
@@ -172,54 +245,99 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
     })?;
     let options = arguments.run_options(saved.revision.as_deref());
     let subject = Subject {
-        fleet: fleet.as_ref(),
+        lock,
         content: &saved.content,
     };
-    let (executed, is_interrupted) = execute(access, subject, &live, &approved, &options, ui).await?;
+    let (executed, is_interrupted) = execute(access, subject, live, &approved, &options, ui).await?;
     let run = Run {
         plan: &checked.plan,
         executed: &executed,
         is_interrupted,
         left_out: LeftOut::of(!checked.stale.is_empty() || saved.has_errors),
     };
-    finish(&run, saved::document(saved), format, ui)
+    finish(&run, saved::document(saved), arguments.output.output, ui)
 }
 
 async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
-    let format = arguments.output.output;
-    let (prepared, client) = flow::prepare(
-        &arguments.plan,
-        &Settings::of_another_process(),
-        Asking::Nothing,
-        ui,
-    )
-    .await?;
+    let settings = Settings::of_another_process();
+    let (prepared, client) = flow::prepare(&arguments.plan, &settings, Asking::Nothing, ui).await?;
     let access = flow::access(&client, &arguments.plan.hub);
-    let fleet = prepared.files.reading.fleet.as_ref();
-    let options = arguments.run_options(prepared.files.tree.revision.as_deref());
-    if format == Format::Text {
-        ui.answer(&prepared.text(ui))?;
-    }
+    let fleet = prepared.files.reading.fleet.clone();
+    show(&prepared, arguments, ui)?;
     if !prepared.plan.is_empty() {
         // Before the question: nobody should be asked what will be refused.
-        fleet::may_write(access, fleet, &prepared.live, options.first_apply)?;
+        fleet::may_write(access, fleet.as_ref(), &prepared.live, arguments.first_apply())?;
     }
+    let approved = approve(&prepared, arguments, ui)?;
+    let lock = arguments
+        .lock(access, fleet.as_ref(), &prepared.live, &prepared.plan, ui)
+        .await?;
+    let write = async {
+        let (prepared, approved) = match lock.as_ref().and_then(Lock::after) {
+            None => (prepared, approved),
+            // Whoever had it may have written.
+            Some(_) => {
+                let again = flow::prepare_again(prepared.files, &arguments.plan, &settings, &client).await?;
+                let approved = if again.plan == prepared.plan {
+                    approved
+                } else {
+                    ui.say("The plan has changed while this run waited for the lock.");
+                    show(&again, arguments, ui)?;
+                    approve(&again, arguments, ui)?
+                };
+                (again, approved)
+            }
+        };
+        write_prepared(arguments, &prepared, &approved, access, lock.as_ref(), ui).await
+    };
+    let written = write.await;
+    release(lock).await;
+    written
+}
+
+fn show(prepared: &Prepared, arguments: &Arguments, ui: &mut Ui) -> Result<(), CliError> {
+    match arguments.output.output {
+        Format::Text => ui.answer(&prepared.text(ui)),
+        Format::Json => Ok(()),
+    }
+}
+
+fn approve(prepared: &Prepared, arguments: &Arguments, ui: &mut Ui) -> Result<ApprovedPlan, CliError> {
+    let fleet = prepared.files.reading.fleet.as_ref();
     let name = fleet.map_or("delete", |fleet: &Fleet| fleet.name.as_str());
-    let approved = confirm::approve(prepared.plan.clone(), name, &arguments.answers, format, ui)?;
+    let format = arguments.output.output;
+    confirm::approve(prepared.plan.clone(), name, &arguments.answers, format, ui)
+}
+
+async fn write_prepared(
+    arguments: &Arguments,
+    prepared: &Prepared,
+    approved: &ApprovedPlan,
+    access: Access<'_>,
+    lock: Option<&Lock>,
+    ui: &mut Ui,
+) -> Result<Exit, CliError> {
+    let options = arguments.run_options(prepared.files.tree.revision.as_deref());
     let content = fleet::content(&prepared.files.reading);
     let subject = Subject {
-        fleet,
+        lock,
         content: &content,
     };
-    let (executed, is_interrupted) =
-        execute(access, subject, &prepared.live, &approved, &options, ui).await?;
+    let (executed, is_interrupted) = execute(access, subject, &prepared.live, approved, &options, ui).await?;
     let run = Run {
         plan: &prepared.plan,
         executed: &executed,
         is_interrupted,
         left_out: LeftOut::of(prepared.files.reading.findings.has_errors()),
     };
-    finish(&run, prepared.document(), format, ui)
+    finish(&run, prepared.document(), arguments.output.output, ui)
+}
+
+/// Gives the lock back also when the run failed: a program that ends at once would leave it to expire.
+async fn release(lock: Option<Lock>) {
+    if let Some(lock) = lock {
+        lock.release().await;
+    }
 }
 
 /// Executes with progress on stderr, until a signal stops it. Returns also whether one did.
@@ -296,6 +414,9 @@ fn finish(
         ui.warning(&format!(
             "everything was done, but the hub does not remember the revision: {chain}"
         ));
+    }
+    if executed.lock == LockEnd::Lost {
+        ui.warning("the lock of the fleet was lost: what had not begun was not done");
     }
     if is_interrupted {
         ui.hint("the state is consistent: run the same command again to do the rest");

@@ -7,18 +7,19 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
 use crate::api::fleet_sync::MaxImpact;
+use crate::api::labels;
 use crate::cli::args::{HubProtection, SYSTEM_NAMESPACE};
 use crate::cli::block_on;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::who::{host_name, random_word};
 use crate::client::{Client, Target};
 use crate::hosted::Reach;
+use crate::lease::{Election, Params};
 use crate::load::Cache;
 use crate::load::git::FileSources;
-use crate::object::hex;
 use crate::render::{NetworkPolicySettings, Settings};
-use crate::server::lease::Params;
-use crate::server::{self, ControllerOptions, Election, FollowDirectory, FollowSyncs};
+use crate::server::{self, ControllerOptions, FollowDirectory, FollowSyncs};
 use crate::telemetry::{self, LogFormat};
 
 /// Run the controller: the operator of clusters, in a cluster or beside it, until it is told to stop
@@ -238,6 +239,7 @@ async fn options(arguments: &Arguments) -> Result<ControllerOptions, CliError> {
             namespace: arguments.lease_namespace.clone(),
             name: SYSTEM_NAMESPACE.to_owned(),
             identity: format!("{instance}_{}", random_word()?),
+            manager: labels::OPERATOR_MANAGER,
             params: Params::default(),
         }),
         (LeaderElection::Off, _) | (LeaderElection::Auto, Place::Outside) => None,
@@ -288,19 +290,4 @@ async fn options(arguments: &Arguments) -> Result<ControllerOptions, CliError> {
         }),
         parent_namespace: arguments.parent_namespace.clone(),
     })
-}
-
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "k0smotron-fleet".to_owned(),
-        name => name.to_owned(),
-    }
-}
-
-/// Two lives of one pod must not look like one holder.
-fn random_word() -> Result<String, CliError> {
-    let mut bytes = [0u8; 4];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CliError::failed("the system gives no random bytes"))?;
-    Ok(hex(&bytes))
 }

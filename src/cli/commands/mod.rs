@@ -14,5 +14,6 @@ pub mod schema;
 pub mod show;
 pub mod snapshot;
 pub mod status;
+pub mod unlock;
 pub mod validate;
 pub mod version;

@@ -20,6 +20,7 @@ async fn a_changed_file_is_applied_and_a_removed_one_deletes_nothing() {
         client: connect(bench.servers).await,
         path: folder.path().to_owned(),
         max_impact: MaxImpact::Rolling,
+        instance: "test".to_owned(),
         parent_namespace: bench.namespace.name.clone(),
         settings: Settings::standard(),
     };

@@ -1,13 +1,13 @@
-//! Takes, keeps and gives back the lease that [`super::lease`] decides about.
+//! Takes, keeps and gives back the lease that [`super::decide`] decides about.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::lease::{Decision, Moment, Params, View, decide};
-use crate::api::labels;
+use super::decide::{Decision, Moment, Params, View, decide};
 use crate::client::{Client, ClientError, Conflicts, Created, chain};
 use crate::object::{Object, ObjectId, kinds};
 use crate::plan::FailureKind;
@@ -19,7 +19,38 @@ pub struct Election {
     pub name: String,
     /// Of this very process: two lives of one pod have two identities.
     pub identity: String,
+    /// Field manager of the writes.
+    pub manager: &'static str,
     pub params: Params,
+}
+
+/// Who holds a lease, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub name: String,
+    /// RFC 3339, by the holder's own clock.
+    pub since: Option<String>,
+}
+
+/// For sentences: `alice@laptop, pid 12, since 2026-01-01T00:00:00Z`.
+impl fmt::Display for Holder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.since {
+            Some(since) => write!(formatter, "{}, since {since}", self.name),
+            None => formatter.write_str(&self.name),
+        }
+    }
+}
+
+/// What came of asking for a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is ours, and nobody had it.
+    Held,
+    /// It is ours, after another that had it.
+    HeldAfter(Holder),
+    /// Somebody else has it still.
+    Refused(Holder),
 }
 
 /// One process's part in an election.
@@ -95,6 +126,57 @@ impl Elector {
         }
     }
 
+    /// Asks for the lease for as long as `wait`; `waiting` hears of each holder that is waited for.
+    ///
+    /// *Errors*: what the server refuses at once; that it cannot be reached only after a while.
+    /// *Effects*: one read a look; one write to claim.
+    pub async fn claim(
+        &mut self,
+        wait: Duration,
+        mut waiting: impl FnMut(&Holder),
+    ) -> Result<Claim, ClientError> {
+        let begun = self.now();
+        let patience = begun + wait.max(self.election.params.duration);
+        let mut before: Option<Holder> = None;
+        let mut asked = self.look().await;
+        loop {
+            if let Err(error) = asked {
+                if !is_passing(&error) || self.now() >= patience {
+                    return Err(error);
+                }
+                sleep(self.election.params.look_every).await;
+                asked = self.look().await;
+                continue;
+            }
+            match self.decision() {
+                Decision::Acquire => asked = self.write_or_look().await,
+                Decision::Wait(until) => {
+                    let holder = self.holder();
+                    if self.now() >= begun + wait {
+                        return Ok(Claim::Refused(holder));
+                    }
+                    if before.as_ref() != Some(&holder) {
+                        waiting(&holder);
+                    }
+                    before = Some(holder);
+                    sleep(until.min(begun + wait).saturating_sub(self.now())).await;
+                    asked = self.look().await;
+                }
+                Decision::Renew | Decision::Lost => return Ok(before.map_or(Claim::Held, Claim::HeldAfter)),
+            }
+            if self.view.held_since.is_some() {
+                return Ok(before.map_or(Claim::Held, Claim::HeldAfter));
+            }
+        }
+    }
+
+    fn holder(&self) -> Holder {
+        Holder {
+            name: self.view.holder.clone().unwrap_or_default(),
+            since: self.stored.as_ref().and_then(|stored| stored.acquired.clone()),
+        }
+    }
+
     /// Renews until the lease is lost, and returns then. The process must end.
     ///
     /// *Effects*: one write every third of the duration.
@@ -119,12 +201,25 @@ impl Elector {
         if self.view.held_since.take().is_none() {
             return;
         }
-        if let Some(stored) = &self.stored {
-            let body = self.body("", Some(stored), stored.transitions);
-            if let Err(error) = self.apply(&body, &stored.uid).await {
-                tracing::warn!(lease = %self.id, error = chain(&error), "cannot give the lease back");
-            }
+        let mut given = self.give_back().await;
+        // A renewal whose answer was not waited for has made another version of it.
+        if given.as_ref().is_err_and(is_conflict) {
+            given = match self.look().await {
+                Ok(()) if self.view.holder.as_ref() == Some(&self.election.identity) => {
+                    self.give_back().await
+                }
+                looked => looked,
+            };
         }
+        self.log_failure(given, "cannot give the lease back");
+    }
+
+    async fn give_back(&self) -> Result<(), ClientError> {
+        let Some(stored) = &self.stored else {
+            return Ok(());
+        };
+        let body = self.body("", Some(stored), stored.transitions);
+        self.apply(&body, &stored.uid).await.map(|_| ())
     }
 
     async fn pause_and_look(&mut self) -> bool {
@@ -139,12 +234,16 @@ impl Elector {
 
     /// Claims or renews. A conflict means that somebody was faster, or that an answer of ours was lost: read again.
     async fn attempt_write(&mut self) -> bool {
-        let is_conflict = |error: &ClientError| matches!(error.kind(), FailureKind::Conflict { .. });
-        let mut written = self.write().await;
-        if written.as_ref().is_err_and(is_conflict) {
-            written = self.look().await;
-        }
+        let written = self.write_or_look().await;
         self.log_failure(written, "cannot write the lease")
+    }
+
+    async fn write_or_look(&mut self) -> Result<(), ClientError> {
+        let written = self.write().await;
+        if written.as_ref().is_err_and(is_conflict) {
+            return self.look().await;
+        }
+        written
     }
 
     fn log_failure(&self, result: Result<(), ClientError>, message: &'static str) -> bool {
@@ -173,7 +272,7 @@ impl Elector {
             Some(stored) => self.apply(&body, &stored.uid).await?,
             None => match self
                 .client
-                .create_only(&body, None, labels::OPERATOR_MANAGER)
+                .create_only(&body, None, self.election.manager)
                 .await?
             {
                 Created::New(live) => live,
@@ -187,7 +286,7 @@ impl Elector {
 
     async fn apply(&self, body: &Object, uid: &str) -> Result<Object, ClientError> {
         self.client
-            .apply(body, None, uid, labels::OPERATOR_MANAGER, Conflicts::Force)
+            .apply(body, None, uid, self.election.manager, Conflicts::Force)
             .await
     }
 
@@ -243,4 +342,78 @@ impl Elector {
             })
         });
     }
+}
+
+fn is_conflict(error: &ClientError) -> bool {
+    matches!(error.kind(), FailureKind::Conflict { .. })
+}
+
+/// Says whether asking again may help.
+fn is_passing(error: &ClientError) -> bool {
+    match error.kind() {
+        FailureKind::Unavailable | FailureKind::Timeout => true,
+        FailureKind::NotFound
+        | FailureKind::Conflict { .. }
+        | FailureKind::AlreadyExists
+        | FailureKind::Invalid
+        | FailureKind::Forbidden
+        | FailureKind::Gone
+        | FailureKind::Unexpected => false,
+    }
+}
+
+/// A lease as it was found, by somebody who does not take part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// `None`: it was given back.
+    pub holder: Option<Holder>,
+    /// RFC 3339: when the holder last said that it is there, by its own clock.
+    pub renewed: Option<String>,
+    uid: String,
+    resource_version: String,
+}
+
+/// Looks at a lease; `None` when there is none.
+///
+/// *Effects*: one GET.
+pub async fn find(client: &Client, id: &ObjectId) -> Result<Option<Found>, ClientError> {
+    let live = client.get(id).await?;
+    Ok(live.and_then(|live| {
+        let text = |pointer: &str| {
+            live.text(pointer)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+        Some(Found {
+            holder: text("/spec/holderIdentity").map(|name| Holder {
+                name,
+                since: text("/spec/acquireTime"),
+            }),
+            renewed: text("/spec/renewTime"),
+            uid: live.uid()?.to_owned(),
+            resource_version: live.resource_version()?.to_owned(),
+        })
+    }))
+}
+
+/// Takes a lease away from whoever holds it, if it is still as it was found. A holder that lives notices.
+///
+/// *Errors*: a conflict when it was renewed or given back meanwhile.
+/// *Effects*: one write.
+pub async fn take_away(
+    client: &Client,
+    id: &ObjectId,
+    found: &Found,
+    manager: &str,
+) -> Result<(), ClientError> {
+    let body = Object(json!({
+        "apiVersion": kinds::LEASE.api_version(),
+        "kind": kinds::LEASE.kind,
+        "metadata": {
+            "namespace": id.namespace, "name": id.name, "resourceVersion": found.resource_version,
+        },
+        "spec": { "holderIdentity": "" },
+    }));
+    let applied = client.apply(&body, None, &found.uid, manager, Conflicts::Force);
+    applied.await.map(|_| ())
 }

@@ -1,10 +1,4 @@
-//! Who leads: a Lease that one process at a time holds.
-//!
-//! The lease saves work, it does not guard it: two processes that both believe to lead do no harm, because every
-//! write carries its own precondition. So the rules here are simple, and err on the side of waiting.
-//!
-//! **Invariants:** clocks of other machines are never compared with ours: what counts is how long, by our own clock,
-//! a version of the lease has been seen unchanged. A holder gives up before anybody else may take over.
+//! When to claim, renew, wait and give up: a function of a clock and of what was seen.
 
 use std::time::Duration;
 

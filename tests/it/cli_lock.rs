@@ -1,0 +1,178 @@
+//! Two runs of one fleet: the lock keeps the second out, and a run that loses it stops.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cli::assert_fits;
+use crate::cli_fleet::{Fleet, ONE};
+use crate::support::{Action, Proxy, Rule, eventually};
+
+const SOON: Duration = Duration::from_secs(30);
+const HOLDER: &str = "alice@laptop, pid 12, k0smotron-fleet 0.1.0 (0badcafe)";
+
+/// A fleet that was applied once, so that the hub knows it.
+async fn known(hint: &str) -> Fleet {
+    let fleet = Fleet::new(hint, "").await;
+    fleet.cluster("berlin", ONE);
+    let output = fleet.run(&["apply", "-y", "--first-apply"]).await;
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    fleet
+}
+
+impl Fleet {
+    fn lock_name(&self) -> String {
+        format!("k0smotron-fleet-{}", self.namespace.name)
+    }
+
+    async fn lock(&self) -> Value {
+        let name = self.lock_name();
+        let arguments = ["get", "lease", &name, "-n", &self.namespace.name, "-o", "json"];
+        serde_json::from_str(&self.servers.kubectl(&arguments).await.success()).unwrap()
+    }
+
+    async fn holder(&self) -> String {
+        let lock = self.lock().await;
+        lock["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Somebody takes the lock and says nothing more.
+    async fn locked_by_somebody(&self, seconds: u32) {
+        let patch = json!({"spec": {"holderIdentity": HOLDER, "leaseDurationSeconds": seconds,
+            "acquireTime": "2026-01-01T12:00:00.000000Z", "renewTime": "2026-01-01T12:00:00.000000Z"}});
+        let (name, patch) = (self.lock_name(), patch.to_string());
+        let arguments = [
+            "patch",
+            "lease",
+            &name,
+            "-n",
+            &self.namespace.name,
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        self.servers.kubectl(&arguments).await.success();
+    }
+}
+
+#[tokio::test]
+async fn a_run_takes_the_lock_before_it_writes_and_gives_it_back() {
+    let fleet = known("lock").await;
+    assert_eq!(fleet.holder().await, "");
+    let before = fleet.lock().await;
+    fleet.cluster("paris", ONE);
+    assert_eq!(fleet.run(&["apply", "-y"]).await.code, 0);
+    let after = fleet.lock().await;
+    assert_ne!(
+        before["metadata"]["resourceVersion"],
+        after["metadata"]["resourceVersion"]
+    );
+    assert_eq!(after["spec"]["holderIdentity"], "");
+    assert_eq!(fleet.run(&["apply", "-y"]).await.code, 0);
+    assert_eq!(fleet.lock().await, after, "a run without a write takes no lock");
+}
+
+#[tokio::test]
+async fn who_finds_the_fleet_locked_is_told_by_whom_and_writes_nothing() {
+    let fleet = known("locked").await;
+    fleet.locked_by_somebody(3600).await;
+    fleet.cluster("paris", ONE);
+    insta::assert_snapshot!(fleet.transcript(&["apply", "-y", "--lock-timeout", "0s"]).await, @r"
+    --- stdout
+    Fleet acme hub SERVER (HUB)
+      + NS/paris  create
+          at             clusters/paris.yaml:1:1
+      = 1 unchanged
+    Plan: 1 to create, 0 to change, 0 to DELETE
+    --- stderr
+    error: the fleet `NS` is locked by alice@laptop, pid 12, k0smotron-fleet 0.1.0 (0badcafe), since 2026-01-01T12:00:00.000000Z
+    hint: wait longer with `--lock-timeout 10m`; if that run is gone, `k0smotron-fleet unlock` takes it away
+    --- exit 4
+    ");
+    assert_eq!(fleet.names().await, ["berlin"]);
+
+    let refused = fleet.run(&["unlock"]).await;
+    assert_eq!(refused.code, 4, "nobody can be asked: {}", refused.stderr);
+    assert!(refused.stderr.contains(HOLDER), "{}", refused.stderr);
+    assert_eq!(fleet.holder().await, HOLDER);
+    let output = fleet.run(&["unlock", "-y"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_fits(&output);
+    let output = fleet.run(&["unlock", "-y"]).await;
+    assert!(output.stdout.contains("is not locked"), "{}", output.stdout);
+    assert_eq!(fleet.run(&["apply", "-y", "--lock-timeout", "0s"]).await.code, 0);
+    assert_eq!(fleet.names().await, ["berlin", "paris"]);
+}
+
+#[tokio::test]
+async fn the_lock_of_a_run_that_is_gone_is_waited_out_and_what_changed_is_planned_again() {
+    let fleet = known("gone").await;
+    fleet.cluster("paris", ONE);
+    fleet.cluster("rome", ONE);
+    fleet.locked_by_somebody(4).await;
+    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
+    let process = fleet.program.start(&[&["apply", "-y"][..], &parent].concat());
+    eventually("it waits", SOON, async || {
+        process
+            .log()
+            .contains("waits for the lock of the fleet")
+            .then_some(())
+    })
+    .await;
+    // What the run that is gone had done, seen by nobody yet.
+    let text = std::fs::read_to_string(fleet.program.folder().join("clusters/rome.yaml")).unwrap();
+    let by_hand = fleet.program.folder().join("rome-by-hand.txt");
+    std::fs::write(&by_hand, text).unwrap();
+    let file = by_hand.to_str().unwrap().to_owned();
+    let arguments = [
+        "apply",
+        "--server-side",
+        "--field-manager=k0smotron-fleet",
+        "-f",
+        &file,
+    ];
+    fleet.servers.kubectl(&arguments).await.success();
+    let status = eventually("it ends", SOON, async || process.ended()).await;
+    let log = process.log();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(
+        log.contains("The plan has changed while this run waited"),
+        "{log}"
+    );
+    assert_eq!(fleet.names().await, ["berlin", "paris", "rome"]);
+    assert_eq!(fleet.run(&["plan", "--detailed-exitcode"]).await.code, 0);
+    assert_eq!(fleet.holder().await, "");
+}
+
+#[tokio::test]
+async fn a_run_whose_lock_is_taken_away_stops_and_says_so() {
+    let fleet = known("lost").await;
+    for name in ["paris", "rome", "tokyo"] {
+        fleet.cluster(name, ONE);
+    }
+    let proxy = Proxy::start(fleet.servers).await;
+    let slow = Action::Delay(Duration::from_secs(8));
+    proxy.add(Rule::new(slow).writes().path("k0smotronclusters").nth(1));
+    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
+    let process = through.start(&[&["apply", "-y", "--parallelism", "1"][..], &parent].concat());
+    eventually("it has the lock and writes", SOON, async || {
+        let mut seen = proxy.seen().into_iter();
+        seen.any(|seen| seen.is_write() && seen.uri.contains("k0smotronclusters"))
+            .then_some(())
+    })
+    .await;
+    let unlocked = fleet.run(&["unlock", "-y"]).await;
+    assert_eq!(unlocked.code, 0, "{}", unlocked.stderr);
+    let status = eventually("it stops", SOON, async || process.ended()).await;
+    let log = process.log();
+    assert_eq!(status.code(), Some(5), "{log}");
+    assert!(log.contains("the lock of the fleet was lost"), "{log}");
+    assert!(log.contains("2 not done"), "{log}");
+    assert_eq!(fleet.names().await, ["berlin", "paris"]);
+    assert_eq!(fleet.run(&["apply", "-y"]).await.code, 0);
+    assert_eq!(fleet.names().await, ["berlin", "paris", "rome", "tokyo"]);
+}
