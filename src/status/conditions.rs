@@ -192,10 +192,9 @@ fn missing_evidence(facts: &StatefulSetFacts, replicas: i32) -> Option<String> {
     if facts.replicas != replicas {
         return Some(format!("{} of {replicas} pods exist", facts.replicas));
     }
-    // The update revision becomes the current one when all pods run it; with OnDelete it never does on its own.
-    let is_at_one_revision =
-        facts.update_revision.is_some() && facts.update_revision == facts.current_revision;
-    (!is_at_one_revision && facts.updated_replicas < replicas).then(|| {
+    // Counted, not told from the revisions: with OnDelete the current one never moves on its own, and after a template
+    // that was taken back while it rolled both are the same and pods of the other one are still there.
+    (facts.updated_replicas < replicas).then(|| {
         format!(
             "{} of {replicas} pods run the new template",
             facts.updated_replicas

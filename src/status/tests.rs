@@ -285,6 +285,23 @@ fn members_that_are_replaced_by_hand_are_counted_and_not_compared_by_revision() 
     assert_eq!(says(&world.at(NOW), condition::UP_TO_DATE), "True UpToDate");
 }
 
+#[rstest]
+#[case::control_plane("kmc-edge")]
+#[case::etcd("kmc-edge-etcd")]
+fn a_template_that_is_taken_back_while_it_rolls_is_in_force_when_all_pods_run_it_again(#[case] set: &str) {
+    let mut world = world();
+    let pods = world.facts.stateful_sets.get_mut(set).unwrap();
+    // Both revisions are the old one again, and one pod still runs the other.
+    pods.updated_replicas = 2;
+    let status = world.at(NOW);
+    assert_eq!(says(&status, condition::UP_TO_DATE), "False Rolling");
+    assert_eq!(
+        message(&status, condition::UP_TO_DATE),
+        format!("StatefulSet `{set}`: 2 of 3 pods run the new template.")
+    );
+    assert_eq!(says(&status, condition::READY), "False Rolling");
+}
+
 #[test]
 fn a_hibernated_cluster_is_ready_and_not_available() {
     let mut world = world();

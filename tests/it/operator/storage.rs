@@ -53,6 +53,47 @@ async fn a_setting_of_etcd_reaches_the_members_and_not_the_control_plane() {
 }
 
 #[tokio::test]
+async fn a_setting_that_is_taken_back_while_members_are_replaced_is_so_when_all_have_it_again() {
+    let without = json!({"replicas": 3});
+    let (bench, _controller) = Bench::with_cluster("storage", "edge-berlin", without.clone()).await;
+    let first = bench.revision("kmc-edge-berlin-etcd").await;
+    let with = json!({"replicas": 3, "storage": {"etcd": {"args": {"snapshot-count": "5000"}}}});
+    bench.apply("edge-berlin", with).await;
+    let second = eventually("the template of the members is another", SOON, async || {
+        let etcd = bench.revision("kmc-edge-berlin-etcd").await;
+        (etcd != first).then_some(etcd)
+    })
+    .await;
+    // The operator outside reaches no member, so it replaces none.
+    let replace_one = async |wanted: &str| {
+        let pods = bench.api::<Pod>();
+        let name = "kmc-edge-berlin-etcd-2";
+        pods.delete(name, &DeleteParams::default()).await.unwrap();
+        eventually("the last member is replaced", SOON, async || {
+            let pod = pods.get_opt(name).await.ok()??;
+            let revision = pod.metadata.labels?.remove("controller-revision-hash");
+            (revision.as_deref() == Some(wanted)).then_some(())
+        })
+        .await;
+    };
+    replace_one(&second).await;
+    bench.apply("edge-berlin", without).await;
+    eventually("it says who has another template", SOON, async || {
+        let cluster = bench.until("edge-berlin", "UpToDate", "False", "Rolling").await;
+        let said = json!(cluster.status.unwrap_or_default().conditions).to_string();
+        let is_said = said.contains("2 of 3 pods run the new template");
+        (is_said && bench.revision("kmc-edge-berlin-etcd").await == first)
+            .then_some(())
+            .ok_or(said)
+    })
+    .await;
+    bench.quiet(bench.mark().await).await;
+    bench.until("edge-berlin", "UpToDate", "False", "Rolling").await;
+    replace_one(&first).await;
+    bench.until_ready("edge-berlin").await;
+}
+
+#[tokio::test]
 async fn the_defragmentation_comes_and_goes_with_the_field() {
     let bench = Bench::new("storage").await;
     let _controller = bench.controller().await;
