@@ -272,6 +272,34 @@ fn a_map_or_list_that_is_replaced_as_a_whole_has_no_room_for_what_others_added()
 }
 
 #[test]
+fn what_a_reference_of_a_route_no_longer_says_goes_and_what_the_server_filled_in_stays() {
+    let route = |parent: Value, backend: Value| {
+        json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "TLSRoute", "metadata": {"name": "kmc-edge"},
+            "spec": {"parentRefs": [parent], "rules": [{"backendRefs": [backend]}]}})
+    };
+    let backend = json!({"name": "kmc-edge", "port": 6443});
+    let filled_in = json!({"group": "", "kind": "Service", "weight": 1, "name": "kmc-edge", "port": 6443});
+    let live = json!({"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public", "namespace": "gateways",
+        "sectionName": "tls", "port": 443});
+    let found = |parent| {
+        let mut found = pointers(
+            route(parent, backend.clone()),
+            route(live.clone(), filled_in.clone()),
+        );
+        found.sort();
+        found
+    };
+    assert_eq!(
+        found(json!({"name": "public", "namespace": "gateways", "sectionName": "tls", "port": 443})),
+        [""; 0]
+    );
+    assert_eq!(
+        found(json!({"name": "public", "namespace": "gateways"})),
+        ["/spec/parentRefs/0/port", "/spec/parentRefs/0/sectionName"]
+    );
+}
+
+#[test]
 fn init_containers_in_another_order_are_a_difference_and_volumes_are_none() {
     let mut live = live_stateful_set();
     live["spec"]["template"]["spec"]["initContainers"]

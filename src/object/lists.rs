@@ -39,7 +39,7 @@ pub(super) fn kind_of(at: &str, is_custom: bool) -> ListKind {
         "topologySpreadConstraints" => ListKind::Keyed(&[("topologyKey", None), ("whenUnsatisfiable", None)]),
         "hostAliases" => ListKind::Keyed(&[("ip", None)]),
         "conditions" => ListKind::Keyed(&[("type", None)]),
-        "volumeClaimTemplates" | "backendRefs" | "parentRefs" => ListKind::AtomicWithOpenItems,
+        "volumeClaimTemplates" => ListKind::AtomicWithOpenItems,
         _ => ListKind::Atomic,
     }
 }
@@ -74,6 +74,10 @@ pub(super) fn is_default(at: &str, value: &Value) -> bool {
     let mut steps = at.rsplit('/');
     let field = steps.next().unwrap_or_default();
     let parent = steps.next().unwrap_or_default();
+    // Every version of the Gateway API fills in other fields; of these it leaves all to whoever writes the route.
+    if matches!(steps.next(), Some("parentRefs" | "backendRefs")) {
+        return !["name", "namespace", "port", "sectionName"].contains(&field);
+    }
     match (parent, field) {
         ("fieldRef", "apiVersion") => value == "v1",
         ("resourceFieldRef", "divisor") => value == "0",

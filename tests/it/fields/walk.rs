@@ -336,13 +336,13 @@ impl<'a> Walker<'a> {
         }
         let (world, case) = (self.world, self.case);
         let mut like = self.fresh.like(world, case, &spec, value, "").await?;
-        if self.pins(&self.place).await["sans"] != self.pins(&like).await["sans"] {
-            // Names are never taken away again: the same pins have to be given.
+        if lasting(&self.pins(&self.place).await) != lasting(&self.pins(&like).await) {
+            // The same pins have to be given.
             like = self
                 .fresh
                 .like(world, case, &spec, value, &format!("{} {when}", case.row()))
                 .await?;
-            self.give_names(&like).await;
+            self.give_pins(&like).await;
         }
         let mut last = None;
         // An operator outside its cluster finds out only after a while that a fresh cluster's pins were changed.
@@ -417,15 +417,15 @@ impl<'a> Walker<'a> {
         ips.into_iter().next().unwrap_or_else(|| "-".to_owned())
     }
 
-    /// Gives a fresh cluster the names that the walked one has in its certificates.
-    async fn give_names(&self, like: &Place) {
-        let text = self.pins(&self.place).await["sans"].to_string();
+    /// Gives a fresh cluster the pins that the walked one has from its past.
+    async fn give_pins(&self, like: &Place) {
+        let text = json!(lasting(&self.pins(&self.place).await)).to_string();
         let text = text
             .replace("{name}", &like.name)
             .replace("{address}", &like.address.to_string());
         let text = text.replace("{ip}", &self.address_of_service(like).await);
         let text = text.replace("{host}", &self.host(like).await);
-        let mut names: Vec<String> = serde_json::from_str(&text).unwrap();
+        let (mut names, address): (Vec<String>, Value) = serde_json::from_str(&text).unwrap();
         names.sort();
         let secrets = self.world.bench.api::<Secret>();
         let name = format!("{}-ca", like.name);
@@ -433,12 +433,21 @@ impl<'a> Walker<'a> {
         let annotations = live.metadata.annotations.unwrap_or_default();
         let mut pins: Value = serde_json::from_str(&annotations[labels::PINS]).unwrap();
         pins["sans"] = json!(names);
+        if !address.is_null() {
+            pins["externalAddress"] = address;
+        }
         let patch = json!({"metadata": {"annotations": {labels::PINS: pins.to_string()}}});
         secrets
             .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
             .await
             .unwrap();
     }
+}
+
+/// Pins that tell of the past: names are never taken away again, and behind hosts of its own a cluster keeps the address
+/// that it had before.
+fn lasting(pins: &Value) -> [&Value; 2] {
+    [&pins["sans"], &pins["externalAddress"]]
 }
 
 fn effect(before: &Standing, after: &Standing) -> Effect {
