@@ -40,6 +40,9 @@ pub struct Pins {
     /// Address of the control plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_address: Option<String>,
+    /// The address where it was written and is not the one that would be detected. It stays when it is no longer written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_address: Option<String>,
     /// Subject alternative names of the API server. They only grow. Sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sans: Vec<String>,

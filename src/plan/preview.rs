@@ -248,7 +248,8 @@ fn refused_version(live: &Object, after: &Value) -> Option<Refused> {
     }
 }
 
-/// The renderer holds back what may not follow; then the files ask for something that will not happen.
+/// The renderer holds back what may not follow, and what cannot be done to what exists; then the files ask for something
+/// that will not happen.
 fn newly_refused(after: &ResolvedCluster, before: Option<&ResolvedCluster>) -> Option<Refused> {
     let is_new = |what: &str, reason: &str| {
         !before.is_some_and(|before| {
@@ -258,13 +259,13 @@ fn newly_refused(after: &ResolvedCluster, before: Option<&ResolvedCluster>) -> O
                 .any(|held| held.what == what && held.reason == reason)
         })
     };
-    after
-        .held
-        .iter()
-        .find(|held| {
-            ["VersionSkew", "Rolling"].contains(&held.reason.as_str()) && is_new(&held.what, &held.reason)
-        })
-        .map(|held| held.message.clone())
+    let mut new = after.held.iter().filter(|held| is_new(&held.what, &held.reason));
+    new.find_map(|held| match held.reason.as_str() {
+        "VersionSkew" | "Rolling" => Some(held.message.clone()),
+        // Of a version the message says what it is about; of these the field does.
+        "NotPossible" => Some(format!("{}: {}", held.what, held.message)),
+        _ => None,
+    })
 }
 
 /// Returns the actions of a plan that another one does not have.
@@ -350,9 +351,10 @@ fn add_address(
             .unwrap_or(ServiceType::NodePort)
     };
     let is_other_service = before.is_some_and(|before| written(before) != written(after));
-    let is_written_anew = differences
-        .iter()
-        .any(|difference| ADDRESS.contains(&difference.pointer.as_str()) && difference.old.is_some());
+    // What is no longer written stays in force.
+    let is_written_anew = differences.iter().any(|difference| {
+        ADDRESS.contains(&difference.pointer.as_str()) && difference.old.is_some() && difference.new.is_some()
+    });
     if !is_other && !is_other_service && !is_written_anew {
         return;
     }

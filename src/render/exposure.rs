@@ -18,6 +18,8 @@ pub(super) struct Exposure {
     /// Ports of the control plane, as far as they are known: `(api, konnectivity)`.
     pub ports: (Option<i32>, Option<i32>),
     pub host: Option<String>,
+    /// The same, where it was written and is not the one that would be detected.
+    pub written_address: Option<String>,
     pub endpoint: Result<Endpoint, String>,
     /// What keys that do not depend on the address wait for.
     pub keys_wait: Option<String>,
@@ -38,11 +40,11 @@ pub(super) fn decide(
     let services = by_type(facts);
     let live = services.get(&wanted);
     let detected = detect(&service, wanted, facts, live);
+    let detected = detected.as_deref();
     let is_switch = facts.pins.service_type.is_some_and(|pinned| pinned != wanted);
     let written = (service.api_port, service.konnectivity_port);
     let ports = ports(wanted, written, facts, live, is_switch);
-    if is_switch && let Some(reason) = switch_waits_for(spec, facts, front, live, detected.as_deref(), ports)
-    {
+    if is_switch && let Some(reason) = switch_waits_for(spec, facts, front, live, detected, ports) {
         held.push(reason);
         return as_pinned(facts, wanted, settings, front);
     }
@@ -55,6 +57,7 @@ pub(super) fn decide(
             .or(facts.pins.external_address.clone()),
         None => host(spec, facts, wanted, detected, held),
     };
+    let written_address = written_address(spec, facts, host.as_deref(), detected);
     let service = service_name(&facts.name, wanted);
     // With every pin known nothing has to be read off the Service: it may be made again without anything waiting.
     let is_pinned = !is_switch && facts.pins.api_port.is_some() && facts.pins.konnectivity_port.is_some();
@@ -89,6 +92,7 @@ pub(super) fn decide(
         service_type: wanted,
         ports,
         host,
+        written_address,
         endpoint,
         keys_wait,
         sans,
@@ -200,16 +204,17 @@ fn host(
     spec: &ClusterSpec,
     facts: &Facts,
     wanted: ServiceType,
-    detected: Option<String>,
+    detected: Option<&str>,
     held: &mut Vec<HeldStatus>,
 ) -> Option<String> {
     if spec.external_address.is_some() {
         return spec.external_address.clone();
     }
     let Some(pinned) = facts.pins.external_address.clone() else {
-        return detected;
+        return detected.map(str::to_owned);
     };
-    if let Some(detected) = detected.filter(|detected| *detected != pinned) {
+    let is_detected = facts.pins.written_address.as_ref() != Some(&pinned);
+    if let Some(detected) = detected.filter(|detected| is_detected && *detected != pinned) {
         held.push(HeldStatus {
             what: "spec.externalAddress".to_owned(),
             reason: "AddressChanged".to_owned(),
@@ -220,6 +225,20 @@ fn host(
         });
     }
     Some(pinned)
+}
+
+/// The address in effect where a user chose it and it is not the one that would be detected. It stays the user's when it
+/// is no longer written: that another one is detected is no news then.
+fn written_address(
+    spec: &ClusterSpec,
+    facts: &Facts,
+    host: Option<&str>,
+    detected: Option<&str>,
+) -> Option<String> {
+    let written = spec.external_address.as_ref();
+    let chosen = written.or(facts.pins.written_address.as_ref())?;
+    let is_chosen = host == Some(chosen) && detected != Some(chosen);
+    is_chosen.then(|| chosen.clone())
 }
 
 /// Says why a change of the Service's type is not taken up yet. The old Service stays as long: it carries the address
@@ -279,6 +298,7 @@ fn as_pinned(facts: &Facts, wanted: ServiceType, settings: &Settings, front: Opt
         service_type,
         ports: (pins.api_port, pins.konnectivity_port),
         host: pins.external_address.clone(),
+        written_address: pins.written_address.clone(),
         keys_wait: endpoint.as_ref().err().cloned(),
         sans: match &endpoint {
             Ok(endpoint) => {
@@ -341,7 +361,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::world::World;
-    use crate::api::names;
+    use crate::api::{labels, names};
     use crate::object::{ObjectId, kinds};
 
     fn balancers(world: &mut World, addresses: Value) {
@@ -418,6 +438,45 @@ mod tests {
         has_families(&mut world, json!(["fd00::12"]));
         balancers(&mut world, json!([{"ip": "198.51.100.5"}]));
         assert_eq!(world.held(), ["AddressChanged"]);
+    }
+
+    #[test]
+    fn an_address_that_was_written_stays_without_a_word_when_it_is_no_longer_written() {
+        let mut world = World::settled(json!({}));
+        world.respec(json!({"externalAddress": "edge.example"}));
+        world.settle();
+        let before = world.lasting();
+        world.respec(json!({}));
+        assert_eq!(world.settle(), 0);
+        assert_eq!((world.lasting(), world.held()), (before.clone(), Vec::new()));
+        // Nor does it matter where the Nodes are meanwhile.
+        world.nodes = vec!["192.0.2.99".into()];
+        assert_eq!(world.settle(), 0);
+        assert_eq!((world.lasting(), world.held()), (before, Vec::new()));
+        // One that is detected as well is as any that is detected.
+        world.nodes = vec!["edge.example".into()];
+        world.settle();
+        world.nodes = vec!["192.0.2.99".into()];
+        assert_eq!(world.held(), ["AddressChanged"]);
+    }
+
+    #[test]
+    fn pins_of_an_earlier_release_are_not_written_anew_for_what_it_did_not_note() {
+        let mut world = World::settled(json!({"externalAddress": "edge.example"}));
+        let id = ObjectId::new(kinds::SECRET, "tenant-7", "edge-ca");
+        let annotations = &mut world.live.get_mut(&id).unwrap().0["metadata"]["annotations"];
+        let mut pins: Value = serde_json::from_str(annotations[labels::PINS].as_str().unwrap()).unwrap();
+        assert_eq!(
+            pins.as_object_mut().unwrap().remove("writtenAddress"),
+            Some(json!("edge.example"))
+        );
+        annotations[labels::PINS] = json!(pins.to_string());
+        assert_eq!(world.settle(), 0);
+        // With the next thing that is written down it is.
+        world.respec(json!({"externalAddress": "edge.example", "replicas": 3}));
+        world.settle();
+        world.respec(json!({"replicas": 3}));
+        assert_eq!(world.held(), Vec::<String>::new());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::Pins;
 use crate::api::cluster_parts::ServiceType;
 use crate::etcd::Asked;
-use crate::object::Kind;
+use crate::object::{Kind, Object};
 use crate::pki::{Given, KeyFacts, KeyPurpose};
 
 /// Everything about one cluster that the renderer may depend on.
@@ -76,6 +76,35 @@ pub struct ServiceFacts {
     pub konnectivity_node_port: Option<i32>,
     /// Every address of the load balancer, as its controller orders them.
     pub load_balancer: Vec<LoadBalancerFacts>,
+    // Not in what earlier versions recorded.
+    #[serde(default)]
+    pub load_balancer_class: BalancerClass,
+}
+
+/// What implements the load balancer of a Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BalancerClass {
+    /// It has none, and any may be chosen.
+    #[default]
+    Open,
+    /// The default of the hosting cluster, for good.
+    Default,
+    /// This one, for good.
+    Named(String),
+}
+
+impl BalancerClass {
+    pub(super) fn of(service: &Object) -> Self {
+        match (
+            service.text("/spec/type"),
+            service.text("/spec/loadBalancerClass"),
+        ) {
+            (Some("LoadBalancer"), Some(class)) => Self::Named(class.to_owned()),
+            (Some("LoadBalancer"), None) => Self::Default,
+            _ => Self::Open,
+        }
+    }
 }
 
 /// One of `status.loadBalancer.ingress`.

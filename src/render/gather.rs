@@ -7,7 +7,8 @@ use kube::ResourceExt as _;
 use serde_json::Value;
 
 use super::facts::{
-    ClaimFacts, ConfigFacts, Facts, LoadBalancerFacts, ServiceFacts, StatefulSetFacts, VolumeFacts,
+    BalancerClass, ClaimFacts, ConfigFacts, Facts, LoadBalancerFacts, ServiceFacts, StatefulSetFacts,
+    VolumeFacts,
 };
 use crate::api::cluster_parts::{ServiceType, StorageType};
 use crate::api::cluster_status::Endpoint;
@@ -292,6 +293,7 @@ impl<'a> Look<'a> {
                 .or(live.external_address)
                 .or(status_pins.external_address)
                 .or_else(|| own_address.map(|endpoint| endpoint.host.clone())),
+            written_address: stored.written_address.or(status_pins.written_address),
             sans: sans.unwrap_or_default(),
             key_algorithm: stored
                 .key_algorithm
@@ -349,6 +351,7 @@ impl<'a> Look<'a> {
             api_port: port("api").or_else(|| node_port?.api_node_port),
             konnectivity_port: port("konnectivity").or_else(|| node_port?.konnectivity_node_port),
             external_address: None,
+            written_address: None,
             sans: Vec::new(),
             key_algorithm: None,
             renderer_revision: control_plane
@@ -498,6 +501,7 @@ fn service(object: &Object, service_type: ServiceType) -> ServiceFacts {
                 ip: of_balancer(balancer, "ip"),
             })
             .collect(),
+        load_balancer_class: BalancerClass::of(object),
     }
 }
 

@@ -59,8 +59,8 @@ mod world;
 
 pub use answer::{Answer, Answers, Desired, Stalled};
 pub use facts::{
-    ClaimFacts, ConfigFacts, DEFAULT_ETCD_IMAGE, Facts, LoadBalancerFacts, NetworkPolicySettings,
-    ServiceFacts, Settings, SourceFacts, StatefulSetFacts, VolumeFacts,
+    BalancerClass, ClaimFacts, ConfigFacts, DEFAULT_ETCD_IMAGE, Facts, LoadBalancerFacts,
+    NetworkPolicySettings, ServiceFacts, Settings, SourceFacts, StatefulSetFacts, VolumeFacts,
 };
 pub use fill::{Fill, Part, Source, SourceVersion};
 pub use front::{Agents, Front};

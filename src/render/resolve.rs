@@ -12,7 +12,7 @@ use super::patches::Patches;
 use super::resolved::{EtcdPlan, Growth, ResolvedCluster};
 use super::{
     Front, additions, allowed, etcd_plan, given_keys, k0s_settings, objects, persistence, revisions, routes,
-    storage_plan, supported,
+    services, storage_plan, supported,
 };
 use crate::api::cluster_parts::{KeyAlgorithm, StorageType, UpdatePolicy};
 use crate::api::cluster_status::HeldStatus;
@@ -88,6 +88,7 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         revision,
     );
     growth.is_refused = held.iter().any(|held| held.reason == "NotPossible");
+    held.extend(services::held(spec, facts));
     let mut cluster = ResolvedCluster {
         name: facts.name.clone(),
         namespace: facts.namespace.clone(),
@@ -370,7 +371,7 @@ fn pins(
         Some(pinned) if !facts.left_to_adopt.is_empty() => pinned.clone(),
         _ => facts.uid.clone(),
     };
-    Pins {
+    let pins = Pins {
         version: Some(version.to_string()),
         // Etcd's members say that it is etcd.
         storage_type: Some(storage).filter(|storage| *storage != StorageType::Etcd),
@@ -381,6 +382,7 @@ fn pins(
         api_port: exposure.ports.0,
         konnectivity_port: exposure.ports.1,
         external_address: exposure.host.clone(),
+        written_address: exposure.written_address.clone(),
         sans: exposure.sans.clone(),
         key_algorithm: Some(key_algorithm),
         renderer_revision: Some(revision),
@@ -389,5 +391,15 @@ fn pins(
             .filter(|_| !is_retained)
             .or_else(|| facts.created_at.clone()),
         cluster_uid: Some(cluster_uid),
+    };
+    // An earlier release did not note this, which alone is no reason to write.
+    let without = Pins {
+        written_address: None,
+        ..pins.clone()
+    };
+    if facts.stored_pins.as_ref() == Some(&without) {
+        without
+    } else {
+        pins
     }
 }

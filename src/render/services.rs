@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answers, Desired};
+use super::facts::{BalancerClass, Facts};
 use super::gather::service_name;
 use super::parts::{Pods, add_below, object, plain};
 use super::resolved::{ResolvedCluster, StoragePlan};
 use crate::api::cluster_parts::{API_PORT, KONNECTIVITY_PORT, ServiceSpec, ServiceType};
-use crate::api::names;
+use crate::api::cluster_status::HeldStatus;
+use crate::api::{ClusterSpec, names};
 use crate::etcd::{CLIENT_PORT, PEER_PORT};
 use crate::object::kinds;
 
@@ -45,6 +47,37 @@ fn wanted_type(cluster: &ResolvedCluster) -> ServiceType {
     service
         .and_then(|service| service.service_type)
         .unwrap_or(ServiceType::NodePort)
+}
+
+/// Returns what is held when another class is written than the load balancer was made with.
+pub(super) fn held(spec: &ClusterSpec, facts: &Facts) -> Option<HeldStatus> {
+    let written = spec.service.as_ref()?.load_balancer_class.as_ref()?;
+    let name = service_name(&facts.name, ServiceType::LoadBalancer);
+    let (has, instead) = match &facts.services.get(&name)?.load_balancer_class {
+        BalancerClass::Named(class) if class != written => {
+            (format!("class `{class}`"), format!("write `{class}`"))
+        }
+        BalancerClass::Default => ("no class".to_owned(), "remove the field".to_owned()),
+        BalancerClass::Named(_) | BalancerClass::Open => return None,
+    };
+    Some(HeldStatus {
+        what: "spec.service.loadBalancerClass".to_owned(),
+        reason: "NotPossible".to_owned(),
+        message: format!(
+            "Service `{name}` was made with {has}, which the API server lets nobody change; {instead}, or delete the \
+             Service to have it made anew with `{written}` (its address may be another one then)"
+        ),
+    })
+}
+
+/// The class of the load balancer: once it is there the one that it was made with, whoever chose it.
+fn balancer_class(cluster: &ResolvedCluster, written: Option<&String>) -> Option<String> {
+    let live = cluster.services.get(&ServiceType::LoadBalancer);
+    match live.map(|service| &service.load_balancer_class) {
+        Some(BalancerClass::Named(class)) => Some(class.clone()),
+        Some(BalancerClass::Default) => None,
+        Some(BalancerClass::Open) | None => written.cloned(),
+    }
 }
 
 /// A Service of another type than the wanted one goes once the wanted one carries the control plane: it exists, an
@@ -112,7 +145,10 @@ fn api(cluster: &ResolvedCluster, name: &str, service_type: ServiceType) -> crat
             port("api", known_api, API_PORT),
             port("konnectivity", known_konnectivity, KONNECTIVITY_PORT),
         ],
-        "loadBalancerClass": load_balancer_class,
+        "loadBalancerClass": match service_type {
+            ServiceType::LoadBalancer => balancer_class(cluster, load_balancer_class.as_ref()),
+            ServiceType::NodePort | ServiceType::ClusterIp => load_balancer_class.clone(),
+        },
         "loadBalancerSourceRanges": load_balancer_source_ranges,
         "externalTrafficPolicy": external_traffic_policy,
         "ipFamilyPolicy": ip_family_policy,
@@ -136,4 +172,71 @@ fn etcd(cluster: &ResolvedCluster, name: &str) -> crate::object::Object {
             "ports": [port("client", CLIENT_PORT), port("peer", PEER_PORT)],
         }}),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::world::{World, balancer_address};
+    use super::*;
+    use crate::object::ObjectId;
+
+    fn spec(class: Value) -> Value {
+        json!({"service": {"type": "LoadBalancer", "loadBalancerClass": class}})
+    }
+
+    fn settled(class: Value) -> World {
+        let mut world = World::settled(spec(class));
+        balancer_address(&mut world, "198.51.100.4");
+        world.settle();
+        world
+    }
+
+    fn class(world: &World) -> Option<&str> {
+        let service = world.get(kinds::SERVICE, "kmc-edge-lb");
+        service.text("/spec/loadBalancerClass")
+    }
+
+    #[test]
+    fn a_load_balancer_keeps_the_class_that_it_was_made_with_until_it_is_made_anew() {
+        let mut world = settled(json!("example.org/fast"));
+        world.respec(spec(json!("example.org/slow")));
+        assert_eq!(world.settle(), 0);
+        let held = world.resolved().held.remove(0);
+        assert_eq!(
+            (&*held.what, &*held.reason),
+            ("spec.service.loadBalancerClass", "NotPossible")
+        );
+        assert!(
+            held.message.contains("write `example.org/fast`"),
+            "{}",
+            held.message
+        );
+        assert_eq!(class(&world), Some("example.org/fast"));
+        // Removed, the field asks for nothing.
+        world.respec(spec(Value::Null));
+        assert_eq!((world.settle(), world.held()), (0, Vec::new()));
+        assert_eq!(class(&world), Some("example.org/fast"));
+        world.respec(spec(json!("example.org/slow")));
+        world
+            .live
+            .remove(&ObjectId::new(kinds::SERVICE, "tenant-7", "kmc-edge-lb"));
+        world.settle();
+        assert_eq!(class(&world), Some("example.org/slow"));
+        assert_eq!(world.held(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_load_balancer_of_the_default_class_can_be_given_none() {
+        let mut world = settled(Value::Null);
+        world.respec(spec(json!("example.org/fast")));
+        assert_eq!(world.settle(), 0);
+        let message = world.resolved().held.remove(0).message;
+        assert!(
+            message.contains("no class") && message.contains("remove the field"),
+            "{message}"
+        );
+        assert_eq!(class(&world), None);
+    }
 }

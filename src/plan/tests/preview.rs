@@ -196,6 +196,22 @@ fn another_address_is_disruptive() {
 }
 
 #[test]
+fn an_address_that_is_no_longer_written_stays_in_force() {
+    let (hub, children) = running(json!({"externalAddress": "edge.example"}));
+    insta::assert_snapshot!(change(&hub, &children, json!({})), @"~ payments safe");
+}
+
+#[test]
+fn another_class_of_a_load_balancer_is_refused_and_says_what_to_do() {
+    let service = |class: &str| json!({"service": {"type": "LoadBalancer", "loadBalancerClass": class}});
+    let (hub, children) = running(service("example.org/fast"));
+    insta::assert_snapshot!(change(&hub, &children, service("example.org/slow")), @"
+    ! payments Refused
+    spec.service.loadBalancerClass: Service `kmc-payments-lb` was made with class `example.org/fast`, which the API server lets nobody change; write `example.org/fast`, or delete the Service to have it made anew with `example.org/slow` (its address may be another one then)
+    ");
+}
+
+#[test]
 fn another_type_of_service_is_disruptive() {
     let (hub, children) = running(three("v1.35.2+k0s.0"));
     let balanced = json!({"version": "v1.35.2+k0s.0", "replicas": 3, "service": {"type": "LoadBalancer"}});

@@ -2,8 +2,9 @@
 
 use k0smotron_fleet::api::K0smotronCluster;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use super::{Bench, SOON};
@@ -167,6 +168,50 @@ async fn a_load_balancer_that_moves_is_reported_and_moves_nobody() {
         before
     );
     moves_to(address.into()).await;
+    bench.until_ready("edge").await;
+}
+
+#[tokio::test]
+async fn another_class_of_a_load_balancer_is_held_before_it_is_tried() {
+    let bench = Bench::new("class").await;
+    let _controller = bench.controller().await;
+    let spec = |class: &str| json!({"service": {"type": "LoadBalancer", "loadBalancerClass": class}});
+    bench.apply("edge", spec("example.org/fast")).await;
+    bench.until("edge", "Exposed", "False", "AddressPending").await;
+    let address = bench.servers.node_address.into();
+    hosting::load_balancer(&bench.client, &bench.namespace.name, "kmc-edge-lb", address).await;
+    bench.until_ready("edge").await;
+
+    let mark = bench.mark().await;
+    bench.apply("edge", spec("example.org/slow")).await;
+    let words = bench.until_stalled("edge", "NotPossible").await;
+    assert!(
+        words.contains("spec.service.loadBalancerClass") && words.contains("write `example.org/fast`"),
+        "{words}"
+    );
+    let tried = bench.quiet(mark).await;
+    assert!(
+        !tried
+            .iter()
+            .any(|event| event.is_write() && event.resource == "services")
+    );
+
+    let services = bench.api::<Service>();
+    services
+        .delete("kmc-edge-lb", &DeleteParams::default())
+        .await
+        .unwrap();
+    let class = eventually("the Service is made anew", SOON, async || {
+        services
+            .get_opt("kmc-edge-lb")
+            .await
+            .ok()??
+            .spec?
+            .load_balancer_class
+    })
+    .await;
+    assert_eq!(class, "example.org/slow");
+    hosting::load_balancer(&bench.client, &bench.namespace.name, "kmc-edge-lb", address).await;
     bench.until_ready("edge").await;
 }
 
