@@ -16,8 +16,9 @@ const END: &str = "-----END CERTIFICATE-----";
 
 /// Says what can be told of a Secret that stands in for one of ours. `uid` is the Secret's.
 ///
-/// *Shape*: PKCS#1, SEC 1 and PKCS#8 keys; text around the PEM blocks is skipped. `ca` and `proxy` are exactly one
-/// certificate, since k0s does not start with more; the others may have several, the own one or the CA's own first.
+/// *Shape*: PKCS#1, SEC 1 and PKCS#8 keys; text around the PEM blocks is skipped. There may be several certificates, in
+/// any order where a key tells which is meant, else the CA's own first. k0s starts with exactly one for `ca` and `proxy`,
+/// so that is told where there is more.
 /// *Errors*: why it cannot be used, as a phrase that follows the Secret's name. It never quotes the Secret.
 pub fn inspect(purpose: KeyPurpose, uid: &str, data: &SecretData) -> Result<GivenKey, String> {
     let text = |key: &str| -> Result<Option<&str>, String> {
@@ -52,27 +53,20 @@ pub fn inspect(purpose: KeyPurpose, uid: &str, data: &SecretData) -> Result<Give
             has_key: true,
             subject: None,
             signer: None,
+            lone_certificate: None,
         });
     }
     let blocks = certificates(public);
-    match purpose {
-        KeyPurpose::Ca | KeyPurpose::Proxy if blocks.len() > 1 => {
-            return Err(format!(
-                "has {} certificates in `tls.crt`, and k0s reads exactly one there; keep that of the CA",
-                blocks.len()
-            ));
-        }
-        _ => {}
-    }
     let ders = blocks.iter().map(|block| der(block)).collect::<Option<Vec<_>>>();
     let ders = ders.filter(|ders| !ders.is_empty());
     let ders = ders.ok_or("has a `tls.crt` that is not a certificate in PEM")?;
     let parsed = ders
         .iter()
-        .map(|der| {
+        .zip(&blocks)
+        .map(|(der, block)| {
             X509Certificate::from_der(der)
                 .ok()
-                .map(|(_, certificate)| (der, certificate))
+                .map(|(_, certificate)| (der, block, certificate))
         })
         .collect::<Option<Vec<_>>>()
         .ok_or("has a `tls.crt` that is not a certificate")?;
@@ -80,13 +74,16 @@ pub fn inspect(purpose: KeyPurpose, uid: &str, data: &SecretData) -> Result<Give
         None => parsed.first(),
         Some(key) => parsed
             .iter()
-            .find(|(_, certificate)| is_of(certificate.public_key(), key)),
+            .find(|(_, _, certificate)| is_of(certificate.public_key(), key)),
     };
-    let (der, own) = own.ok_or("has a `tls.crt` and a `tls.key` that do not belong together")?;
+    let (der, block, own) = own.ok_or("has a `tls.crt` and a `tls.key` that do not belong together")?;
     let is_authority = matches!(purpose, KeyPurpose::Ca | KeyPurpose::Proxy | KeyPurpose::Etcd);
     if is_authority && !own.is_ca() {
         return Err("has the certificate of something that is no CA".to_owned());
     }
+    // k0s passes over text before the certificate, and over nothing behind it.
+    let is_too_much = matches!(purpose, KeyPurpose::Ca | KeyPurpose::Proxy)
+        && (blocks.len() > 1 || !public.trim_end().ends_with(END));
     let end = Timestamp::from_second(own.validity().not_after.timestamp()).ok();
     Ok(GivenKey {
         uid: uid.to_owned(),
@@ -95,6 +92,7 @@ pub fn inspect(purpose: KeyPurpose, uid: &str, data: &SecretData) -> Result<Give
         has_key: key.is_some(),
         subject: Some(fingerprint(own.subject().as_raw())),
         signer: Some(fingerprint(own.issuer().as_raw())),
+        lone_certificate: is_too_much.then(|| format!("{block}\n")),
     })
 }
 

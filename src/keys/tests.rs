@@ -337,17 +337,34 @@ mod given {
     }
 
     #[test]
-    fn of_several_certificates_the_one_of_the_key_signs_and_k0s_takes_only_one() {
+    fn of_several_certificates_the_one_of_the_key_signs_and_k0s_is_given_it_alone() {
         let [own, other] = [0, 1].map(|_| KeyPair::generate().unwrap());
-        let data = secret(&format!("{}{}", ca(&other), ca(&own)), &own.serialize_pem());
-        let found = inspect(KeyPurpose::Etcd, "uid", &data).unwrap();
-        let authority = Authority::read(&data).unwrap();
-        assert_eq!(authority.fingerprint(), found.fingerprint);
-        assert_eq!(authority.certificate().matches("BEGIN").count(), 1);
-        assert!(
-            inspect(KeyPurpose::Ca, "uid", &data)
-                .unwrap_err()
-                .contains("exactly one")
+        let (signs, another) = (ca(&own), ca(&other));
+        for certificates in [format!("{another}{signs}"), format!("{signs}{another}")] {
+            let data = secret(&certificates, &own.serialize_pem());
+            let authority = Authority::read(&data).unwrap();
+            assert_eq!(authority.certificate().matches("BEGIN").count(), 1);
+            for purpose in [KeyPurpose::Etcd, KeyPurpose::Ca, KeyPurpose::Proxy] {
+                let found = inspect(purpose, "uid", &data).unwrap();
+                assert_eq!(authority.fingerprint(), found.fingerprint);
+                let is_alone = found.lone_certificate.is_some_and(|alone| alone == signs);
+                assert_eq!(is_alone, purpose != KeyPurpose::Etcd, "{purpose:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_stands_behind_a_certificate_is_too_much_for_k0s() {
+        let key = KeyPair::generate().unwrap();
+        let alone = |certificates: String| {
+            let data = secret(&certificates, &key.serialize_pem());
+            inspect(KeyPurpose::Ca, "uid", &data).unwrap().lone_certificate
+        };
+        let certificate = ca(&key);
+        assert_eq!(alone(format!("subject=CN = edge\n{certificate}\n")), None);
+        assert_eq!(
+            alone(format!("{certificate}the end\n")),
+            Some(certificate.clone())
         );
     }
 

@@ -12,7 +12,7 @@ pub struct Given {
     pub found: Result<GivenKey, String>,
 }
 
-/// What can be told of a key or certificate that a user gives. No byte of it.
+/// What can be told of a key or certificate that a user gives. No byte of the key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GivenKey {
@@ -28,6 +28,10 @@ pub struct GivenKey {
     pub subject: Option<String>,
     /// Digest of the name of who signed it.
     pub signer: Option<String>,
+    /// The certificate of a CA alone, as PEM, where its Secret has more than k0s reads; else `None`.
+    // Not in what earlier versions recorded.
+    #[serde(default)]
+    pub lone_certificate: Option<String>,
 }
 
 /// A Secret with a key or certificate, from its metadata alone.

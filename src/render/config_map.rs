@@ -6,7 +6,7 @@ use super::answer::{Answer, Answers, Desired};
 use super::front::Agents;
 use super::parts::{Pods, object};
 use super::resolved::{ResolvedCluster, StoragePlan};
-use super::{config_secret, front_manifests, monitoring, nats};
+use super::{config_secret, control_plane, front_manifests, monitoring, nats};
 use crate::api::cluster_status::Endpoint;
 use crate::api::names;
 use crate::etcd::{Entry, Member, member_configuration};
@@ -70,6 +70,8 @@ fn data(cluster: &ResolvedCluster, endpoint: &Endpoint) -> Map<String, Value> {
         }
         put(format!("{}.yaml", member.pod), &file);
     }
+    let certificates = control_plane::certificates(cluster);
+    data.extend(certificates.map(|(file, text)| (file.to_owned(), json!(text))));
     data
 }
 

@@ -9,9 +9,9 @@ use super::config_map::{
     ENDPOINT_KEY, K0S_KEY, TELEMETRY_KEY, endpoint_manifest, k0s_file, telemetry_manifest, yaml,
 };
 use super::fill::{Fill, Part, Source, cut};
-use super::nats;
 use super::parts::{Pods, object};
 use super::resolved::{DataSource, ResolvedCluster, StoragePlan};
+use super::{control_plane, nats};
 use crate::api::cluster_status::Endpoint;
 use crate::api::{labels, names};
 use crate::object::{Object, digest, kinds};
@@ -69,6 +69,8 @@ fn files(cluster: &ResolvedCluster, endpoint: &Endpoint) -> BTreeMap<String, Vec
     ]);
     let (k0s, marker) = k0s_file(cluster, endpoint);
     files.insert(K0S_KEY.to_owned(), cut(&k0s, &marker, &Part::Quoted));
+    let certificates = control_plane::certificates(cluster);
+    files.extend(certificates.map(|(file, text)| (file.to_owned(), vec![Part::Text(text.to_owned())])));
     match &cluster.storage {
         StoragePlan::Etcd | StoragePlan::Kine(_) => {}
         StoragePlan::Nats(_) => files.extend(nats::files(cluster)),

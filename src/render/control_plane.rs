@@ -42,6 +42,26 @@ const FILES: [KeyFiles; 5] = [
     ),
 ];
 
+/// The same of CAs whose certificates are in the configuration: the keys alone.
+const KEYS_ALONE: [KeyFiles; 2] = [
+    (KeyPurpose::Ca, &[("tls.key", "ca.key")]),
+    (KeyPurpose::Proxy, &[("tls.key", "front-proxy-ca.key")]),
+];
+
+/// Name, in the configuration and in the pods, of the certificate of a CA that is given among others.
+fn certificate_file(purpose: KeyPurpose) -> Option<&'static str> {
+    let (_, files) = FILES.iter().find(|(known, _)| *known == purpose)?;
+    files
+        .iter()
+        .find_map(|(key, file)| (*key == "tls.crt").then_some(*file))
+}
+
+/// Certificates that the configuration holds, by file.
+pub(super) fn certificates(cluster: &ResolvedCluster) -> impl Iterator<Item = (&'static str, &str)> {
+    let all = cluster.lone_certificates.iter();
+    all.filter_map(|(purpose, certificate)| Some((certificate_file(*purpose)?, certificate.as_str())))
+}
+
 /// Answers for the StatefulSet of the control plane.
 pub(super) fn answer(cluster: &ResolvedCluster, config_digest: Option<&str>, answers: &mut Answers) {
     let name = names::control_plane(&cluster.name);
@@ -261,7 +281,23 @@ fn volumes(cluster: &ResolvedCluster) -> Value {
             CERTIFICATE_MODE
         }
     };
-    let sources = cluster.key_sources(files(cluster), mode);
+    let in_secrets = files(cluster).map(|of_secret| {
+        let alone = KEYS_ALONE.iter().find(|(purpose, _)| *purpose == of_secret.0);
+        alone
+            .filter(|(purpose, _)| cluster.lone_certificates.contains_key(purpose))
+            .unwrap_or(of_secret)
+    });
+    let mut sources = cluster.key_sources(in_secrets, mode);
+    let certificates: Vec<Value> = certificates(cluster)
+        .map(|(file, _)| json!({"key": file, "path": file, "mode": CERTIFICATE_MODE}))
+        .collect();
+    if !certificates.is_empty() {
+        let source = json!({"name": config, "items": certificates});
+        sources.push(match cluster.storage {
+            StoragePlan::Etcd => json!({"configMap": source}),
+            StoragePlan::Kine(_) | StoragePlan::Nats(_) => json!({"secret": source}),
+        });
+    }
     let mut volumes = json!([file("config", K0S_KEY, "k0s.yaml")]);
     // k0s unpacks its binaries here and runs them.
     extend(&mut volumes, cluster.data_volume.volume());

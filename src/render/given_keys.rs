@@ -43,6 +43,14 @@ pub(super) fn authority(facts: &Facts) -> Option<String> {
     given.found.as_ref().ok().map(|key| key.fingerprint.clone())
 }
 
+/// Certificates of CAs that k0s cannot read where they are given, for more stands beside them.
+pub(super) fn lone_certificates(facts: &Facts) -> BTreeMap<KeyPurpose, String> {
+    let certificate = |given: &Given| given.found.as_ref().ok()?.lone_certificate.clone();
+    let all = facts.given.iter();
+    all.filter_map(|(purpose, given)| Some((*purpose, certificate(given)?)))
+        .collect()
+}
+
 impl ResolvedCluster {
     /// Name of the Secret with a key or certificate of this cluster: the user's where one is given.
     pub fn key_secret(&self, purpose: KeyPurpose) -> String {
@@ -190,7 +198,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::api::cluster_parts::StorageType;
     use crate::object::ObjectId;
+    use crate::render::Part;
     use crate::render::world::World;
 
     fn key(name: &str, has_key: bool, signer: &str) -> Given {
@@ -203,6 +213,7 @@ mod tests {
                 has_key,
                 subject: Some(name.to_owned()),
                 signer: Some(signer.to_owned()),
+                lone_certificate: None,
             }),
         }
     }
@@ -257,6 +268,43 @@ mod tests {
         let pins = world.get(kinds::SECRET, "edge-pins");
         assert_eq!(pins.annotation(labels::FINGERPRINT), Some("print-ca"));
         assert!(pins.controller_uid().is_none());
+    }
+
+    #[rstest]
+    #[case(json!({}))]
+    #[case(json!({"type": "kine", "kine": {"dataSourceSecretName": "db"}}))]
+    fn of_a_ca_among_others_k0s_reads_the_certificate_from_the_configuration(#[case] storage: Value) {
+        let mut world = world(&[("ca", true), ("proxy", true)]);
+        let ca = world.given.get_mut(&KeyPurpose::Ca).unwrap();
+        ca.found.as_mut().unwrap().lone_certificate = Some("the one".into());
+        world.cluster.spec.storage = serde_json::from_value(storage).unwrap();
+        let is_etcd = crate::render::storage_plan::wanted_type(&world.cluster.spec) == StorageType::Etcd;
+        world.settle();
+        let template = world.template("kmc-edge");
+        let volumes = template["spec"]["volumes"].as_array().unwrap();
+        let keys = volumes.iter().find(|volume| volume["name"] == "keys").unwrap();
+        let sources = keys["projected"]["sources"].as_array().unwrap();
+        let of = |kind: &str, name: &str| {
+            let source = sources.iter().find(|source| source[kind]["name"] == name);
+            source.unwrap()[kind]["items"].clone()
+        };
+        let file = |key: &str, path: &str, mode: i32| json!([{"key": key, "path": path, "mode": mode}]);
+        assert_eq!(of("secret", "my-ca"), file("tls.key", "ca.key", 0o440));
+        assert_eq!(of("secret", "my-proxy").as_array().unwrap().len(), 2);
+        let kind = if is_etcd { "configMap" } else { "secret" };
+        assert_eq!(of(kind, "kmc-edge-config"), file("ca.crt", "ca.crt", 0o444));
+        if is_etcd {
+            let config = world.get(kinds::CONFIG_MAP, "kmc-edge-config");
+            assert_eq!(config.text("/data/ca.crt"), Some("the one"));
+        } else {
+            let id = ObjectId::new(kinds::SECRET, "tenant-7", "kmc-edge-config");
+            let answers = world.answers();
+            let Some(Answer::Want(Desired::Filled { fill, .. })) = answers.get(&id) else {
+                panic!("no configuration");
+            };
+            assert_eq!(fill.files["ca.crt"], [Part::Text("the one".into())]);
+        }
+        assert_eq!(world.held(), Vec::<String>::new());
     }
 
     #[test]

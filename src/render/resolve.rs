@@ -117,6 +117,7 @@ pub fn resolve(spec: &ClusterSpec, facts: &Facts, settings: &Settings) -> Result
         key_algorithm,
         keys,
         given_ca: given_keys::authority(facts),
+        lone_certificates: given_keys::lone_certificates(facts),
         pins_secret: facts.pins_secret.clone(),
         renew_before,
         volumes: facts.volumes.clone(),

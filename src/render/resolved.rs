@@ -65,6 +65,8 @@ pub struct ResolvedCluster {
     pub keys: BTreeMap<KeyPurpose, KeyDecision>,
     /// Fingerprint of the cluster CA when it is the user's own.
     pub given_ca: Option<String>,
+    /// Certificates of CAs that pods find in the configuration, since k0s cannot read them where they are given.
+    pub lone_certificates: BTreeMap<KeyPurpose, String>,
     /// The Secret that holds the pins then, as it was found.
     pub pins_secret: Option<KeyFacts>,
     /// How long before its end a certificate that pods use is made anew.

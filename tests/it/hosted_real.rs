@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
-use serde_json::Value;
+use kube::api::{Api, PostParams};
+use serde_json::{Value, json};
 
 use crate::cli::{controller, program};
+use crate::support::certificates::Authority;
 use crate::support::kubelet::RealPods;
 use crate::support::{Namespace, Process, Servers, crds, eventually, hosting};
 
@@ -130,6 +131,34 @@ async fn kubeconfigs_work_for_ecdsa_and_rsa_and_open_no_other_cluster() {
         refused.contains("Unauthorized") || refused.contains("logged in"),
         "{refused}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authorities_below_another_one_can_be_given_with_their_chain() {
+    let hub = Hub::start("real-chain").await;
+    let root = Authority::new("root");
+    let secrets: Api<Secret> = Api::namespaced(hub.servers.client().await, &hub.namespace.name);
+    for name in ["ca", "proxy", "etcd"] {
+        let own = root.intermediate(name);
+        let secret = json!({
+            "metadata": {"name": format!("my-{name}")},
+            "stringData": {"tls.crt": own.certificate.clone() + &root.certificate, "tls.key": own.key()},
+        });
+        let secret = serde_json::from_value(secret).unwrap();
+        secrets.create(&PostParams::default(), &secret).await.unwrap();
+    }
+    let pods = RealPods::start(hub.servers, &hub.namespace.name, "chain").await;
+    hub.create(
+        "chain",
+        "{certificateRefs: [{type: ca, name: my-ca}, {type: proxy, name: my-proxy}, {type: etcd, name: my-etcd}]}",
+    )
+    .await;
+    hub.ready("chain", &pods).await;
+    let namespaces = hub
+        .lists_namespaces(&hub.kubeconfig("chain").await)
+        .await
+        .unwrap();
+    assert!(namespaces.contains("namespace/kube-system"), "{namespaces}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,13 @@ fn params(name: &str, organization: Option<&str>, hosts: &[String]) -> Certifica
     params
 }
 
+fn authority(name: &str) -> CertificateParams {
+    let mut params = params(name, None, &[]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    params
+}
+
 impl Authority {
     /// Makes one with an ECDSA P-256 key.
     pub fn new(name: &str) -> Self {
@@ -38,9 +45,7 @@ impl Authority {
     }
 
     pub fn with_key(name: &str, key: KeyPair) -> Self {
-        let mut params = params(name, None, &[]);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        let params = authority(name);
         let certificate = params.self_signed(&key).expect("the key signs").pem();
         Self {
             issuer: Issuer::new(params, key),
@@ -55,6 +60,20 @@ impl Authority {
             issuer,
             certificate: certificate.to_owned(),
         })
+    }
+
+    /// Makes one below this one.
+    pub fn intermediate(&self, name: &str) -> Self {
+        let key = KeyPair::generate().expect("the key generator works");
+        let params = authority(name);
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .expect("the authority signs")
+            .pem();
+        Self {
+            issuer: Issuer::new(params, key),
+            certificate,
+        }
     }
 
     /// Private key, PEM (PKCS#8).

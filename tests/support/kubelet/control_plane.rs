@@ -165,6 +165,9 @@ fn issue_leaves(root: &Path, names: &[String]) -> Result<(), String> {
     };
     let authority = |name: &str| {
         let (certificate, key) = (read(&format!("{name}.crt"))?, read(&format!("{name}.key"))?);
+        if certificate.matches("BEGIN CERTIFICATE").count() != 1 {
+            return Err(format!("{PKI}/{name}.crt: k0s reads exactly one certificate"));
+        }
         Authority::from_pem(&certificate, &key).map_err(|error| format!("{PKI}/{name}: {error}"))
     };
     let write = |name: &str, pair: &Pair| {
