@@ -19,6 +19,7 @@ pub mod object;
 pub mod observe;
 pub mod operator;
 pub mod parse;
+pub mod patch;
 pub mod pki;
 pub mod plan;
 pub mod queue;

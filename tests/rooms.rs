@@ -36,6 +36,7 @@ const ROOMS: &[(&str, &[Touch])] = &[
     // the clock only for the deadline of a fetch
     ("load", &[Files, Network, Clock]),
     ("parse", &[]),
+    ("patch", &[]),
     ("validate", &[]),
     ("compose", &[]),
     // one cluster -> desired objects

@@ -319,6 +319,18 @@ pub struct Mount {
     pub source: FreeForm,
 }
 
+/// What to write for an item that has no volume source, or several.
+pub const ONE_VOLUME_SOURCE: &str =
+    "write exactly one volume source, for example `configMap: {name: my-manifests}`";
+
+/// Says whether an item of `manifests` or `mounts` has exactly one volume source.
+pub fn has_one_volume_source(item: &FreeForm) -> bool {
+    const OTHERS: [&str; 3] = ["name", "path", "readOnly"];
+    let is_source =
+        |(key, value): &(&String, &serde_json::Value)| !OTHERS.contains(&key.as_str()) && !value.is_null();
+    item.iter().filter(is_source).count() == 1
+}
+
 impl JsonSchema for Mount {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Mount".into()

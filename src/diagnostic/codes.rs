@@ -235,6 +235,11 @@ codes! {
               setting turns them off, or k0s no longer reads them."
         bad file!(cluster!("spec:\n  k0sConfig: {spec: {storage: {type: kine}}}\n")),
         good file!(cluster!("spec:\n  storage: {type: kine, kine: {dataSourceSecretName: edge-berlin-db}}\n"));
+    Refused "FLT0120" Error "value that the operator refuses"
+        rule "What the operator refuses about any cluster is told before it is asked: settings of etcd that are not known \
+              or its own to decide, volumes of no source or of several, patches that cannot be read."
+        bad file!(cluster!("spec:\n  storage: {etcd: {args: {qouta-backend-bytes: \"8589934592\"}}}\n")),
+        good file!(cluster!("spec:\n  storage: {etcd: {args: {quota-backend-bytes: \"8589934592\"}}}\n"));
     NotReadable "FLT0199" Error "document that cannot be read"
         rule "What the rules above let through must be readable as a whole. This code means that a rule is missing \
               above; please report it."

@@ -8,7 +8,7 @@ use super::answer::Stalled;
 use super::parts::plain;
 use super::resolve::invalid;
 use crate::api::ClusterSpec;
-use crate::api::cluster_parts::Mount;
+use crate::api::cluster_parts::{Mount, ONE_VOLUME_SOURCE, has_one_volume_source};
 use crate::object::hex;
 
 /// k0s applies what it finds in the folders below.
@@ -20,22 +20,16 @@ const READ_ONLY_SOURCES: [&str; 4] = ["configMap", "downwardAPI", "projected", "
 /// Says what is wrong with manifests and mounts that the schema cannot say.
 pub(super) fn refusal(spec: &ClusterSpec) -> Option<Stalled> {
     let manifests = spec.manifests.iter().map(|manifest| {
-        let mut source = source_of(manifest);
-        source.remove("name");
-        (format!("spec.manifests[{}]", manifest.name), source)
+        let field = format!("spec.manifests[{}]", manifest.name);
+        (field, has_one_volume_source(&source_of(manifest)))
     });
-    let mounts = spec
-        .mounts
-        .iter()
-        .map(|mount| (format!("spec.mounts[{}]", mount.path), written(mount)));
-    manifests.chain(mounts).find_map(|(field, source)| {
-        (source.len() != 1).then(|| {
-            invalid(
-                &field,
-                "write exactly one volume source, for example `configMap: {name: my-manifests}`",
-            )
-        })
-    })
+    let mounts = spec.mounts.iter().map(|mount| {
+        let field = format!("spec.mounts[{}]", mount.path);
+        (field, has_one_volume_source(&mount.source))
+    });
+    let mut all = manifests.chain(mounts);
+    all.find(|(_, has_one)| !has_one)
+        .map(|(field, _)| invalid(&field, ONE_VOLUME_SOURCE))
 }
 
 /// Returns the volumes, in the order they are written: that of the pod's own does not depend on them.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::metadata::{self, Metadata, Scope};
-use super::{Basis, Cluster, Draft, k0s_config, schema};
+use super::{Basis, Cluster, Draft, k0s_config, refused, schema};
 use crate::api::cel::{self, Violation};
 use crate::diagnostic::{Code, Finding, Findings, Span, quote};
 use crate::object::pointer;
@@ -47,6 +47,7 @@ pub(super) fn check(draft: Draft, verdicts: &mut Verdicts) -> (Candidate, Findin
         check_rules(root, verdicts, &mut own);
         check_quantities(root, &mut own);
         k0s_config::check(root, &mut own);
+        refused::check(root, &mut own);
     }
     let place = root.nearest_place("/metadata/name").value;
     let text = |pointer: &str| {
@@ -96,7 +97,9 @@ pub(super) fn check(draft: Draft, verdicts: &mut Verdicts) -> (Candidate, Findin
 /// Evaluates the rules of the CRD. Their messages say what is wrong, then `; ` and what to write instead.
 fn check_rules(root: &Node, verdicts: &mut Verdicts, findings: &mut Findings) {
     let spec = root.get("spec").map(Node::to_json).unwrap_or_default();
-    for violation in verdicts.of(&spec) {
+    // Settings of etcd are told one by one.
+    let told = |violation: &&Violation| violation.pointer != refused::SETTINGS;
+    for violation in verdicts.of(&spec).iter().filter(told) {
         let (what, instead) = match violation.message.split_once("; ") {
             Some((what, instead)) => (what, Some(instead.to_owned())),
             None => (violation.message.as_str(), None),

@@ -22,6 +22,7 @@ mod k0s_config;
 mod kind;
 mod metadata;
 mod records;
+mod refused;
 mod schema;
 mod set;
 mod shared;

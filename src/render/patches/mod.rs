@@ -15,12 +15,11 @@ use serde_json::Value;
 
 use super::answer::{Answer, Answers, Stalled};
 use super::pod_security;
-use crate::api::cluster_parts::{ObjectPatch, PatchType};
+use crate::api::cluster_parts::ObjectPatch;
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, labels};
-use crate::diagnostic::SourceTree;
 use crate::object::{Object, ObjectId, kinds};
-use crate::parse::{self, Data, Node};
+use crate::patch::{self, Change, Patch};
 
 /// Reason of what is held when a patch is of no use.
 pub const MATCHES_NOTHING: &str = "PatchMatchesNothing";
@@ -34,27 +33,13 @@ const VALUE_BYTES: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patches(Vec<Patch>);
 
-#[derive(Clone, Debug, PartialEq)]
-struct Patch {
-    kind: String,
-    component: String,
-    change: Change,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Change {
-    Json(json_patch::Patch),
-    Merge(Value),
-    Strategic(Value),
-}
-
 impl Patches {
     /// Reads the patches of a spec.
     ///
     /// *Errors*: the first one that is no patch, or that is meant for what must not be patched.
     pub(super) fn read(spec: &ClusterSpec) -> Result<Self, Stalled> {
         let read = |(index, patch): (usize, &ObjectPatch)| {
-            read(patch)
+            patch::read(patch)
                 .map_err(|why| refused(&place(index, &patch.target.kind, &patch.target.component), &why))
         };
         spec.patches
@@ -161,65 +146,6 @@ fn values(value: &Value, left: usize) -> usize {
         Value::Array(items) => items.iter().fold(left, rest),
         Value::String(text) => left.saturating_sub(of_text(text)),
         Value::Null | Value::Bool(_) | Value::Number(_) => left,
-    }
-}
-
-fn read(patch: &ObjectPatch) -> Result<Patch, String> {
-    let kind = patch.target.kind.as_str();
-    if kind == kinds::SECRET.kind {
-        return Err("Secrets hold keys and cannot be patched".to_owned());
-    }
-    if kind == kinds::NETWORK_POLICY.kind {
-        return Err("the operator's network policies cannot be patched; add policies of your own".to_owned());
-    }
-    let content = content(&patch.patch.content)?;
-    let change = match patch.patch.patch_type {
-        PatchType::Json => serde_json::from_value(content)
-            .map(Change::Json)
-            .map_err(|error| format!("the content is not a list of RFC 6902 operations ({error})"))?,
-        PatchType::Merge | PatchType::Strategic if !content.is_object() => {
-            return Err("the content is not a mapping with the fields to change".to_owned());
-        }
-        PatchType::Merge => Change::Merge(content),
-        PatchType::Strategic => Change::Strategic(content),
-    };
-    Ok(Patch {
-        kind: kind.to_owned(),
-        component: patch.target.component.clone(),
-        change,
-    })
-}
-
-/// Reads one document of YAML or JSON, as strictly as the files of a fleet.
-fn content(text: &str) -> Result<Value, String> {
-    let tree = SourceTree::from_texts([("content", text)]);
-    let (documents, findings) = parse::documents(&tree);
-    let error = findings
-        .iter()
-        .find(|finding| finding.severity == crate::diagnostic::Severity::Error);
-    if let Some(finding) = error {
-        let at = finding.span().map(|span| tree.position(span).line);
-        let at = at.map(|line| format!("line {line}: ")).unwrap_or_default();
-        return Err(format!("the content cannot be read: {at}{}", finding.message));
-    }
-    match documents.as_slice() {
-        [only] => Ok(as_written(&only.root)),
-        [] => Err("the content is empty".to_owned()),
-        [_, _, ..] => Err("the content is more than one document".to_owned()),
-    }
-}
-
-/// As JSON, with its nulls: in a patch they take fields away.
-fn as_written(node: &Node) -> Value {
-    match &node.data {
-        Data::Sequence(items) => items.iter().map(as_written).collect(),
-        Data::Mapping(entries) => {
-            let fields = entries.iter();
-            fields
-                .map(|entry| (entry.key.clone(), as_written(&entry.value)))
-                .collect()
-        }
-        Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) => node.to_json(),
     }
 }
 
