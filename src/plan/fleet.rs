@@ -11,7 +11,7 @@ use super::{
     Action, FieldChange, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan, Wave,
     sort_held,
 };
-use super::{deletions, preview, shown};
+use super::{deletions, empty, preview, shown};
 use crate::api::{cel, labels};
 use crate::object::{
     Difference, Object, ObjectId, Observed, Unreadable, differences, is_applied_by, kinds, pointer,
@@ -184,6 +184,9 @@ impl Planner<'_> {
     /// What is sent: what was written, and what makes it a member.
     fn body(&self, entry: &FleetEntry, live: Option<&Object>) -> Object {
         let mut body = entry.object.clone();
+        if let Some(Value::Object(spec)) = body.0.get_mut("spec") {
+            empty::take_out(spec);
+        }
         if let Some(fleet) = &self.policy.id {
             let metadata = &mut body.0["metadata"];
             metadata["labels"][labels::FLEET_ID] = json!(fleet);

@@ -14,6 +14,7 @@ mod approve;
 mod children;
 mod claims;
 mod deletions;
+mod empty;
 mod entry;
 mod fleet;
 mod guards;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use k0smotron_fleet::api::labels;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::{assert_fits, program, transcript, write};
 use crate::support::{Namespace, Output, Program, Servers, crds};
@@ -389,4 +389,19 @@ async fn of_two_runs_that_planned_alike_one_goes_on() {
         "{codes:?}"
     );
     assert_eq!(fleet.names().await, ["berlin", "paris"]);
+}
+
+#[tokio::test]
+async fn a_field_whose_last_word_leaves_the_file_goes_although_the_mapping_around_it_stays() {
+    let fleet = Fleet::new("emptied", "").await;
+    fleet.cluster(
+        "edge",
+        "spec:\n  podLabels: {tier: gold}\n  storage:\n    etcd:\n      members: 3\n",
+    );
+    fleet.run(&["apply", "-y", "--first-apply"]).await.success();
+    fleet.cluster("edge", "spec:\n  podLabels: {}\n  storage:\n    etcd:\n");
+    fleet.run(&["apply", "-y"]).await.success();
+    assert_eq!(fleet.live().await[0]["spec"], json!({"replicas": 1}));
+    let again = fleet.run(&["plan"]).await.success();
+    assert!(again.contains("nothing to do, 1 unchanged"), "{again}");
 }

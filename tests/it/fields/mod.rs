@@ -6,6 +6,7 @@
 mod cases;
 mod compare;
 mod golden;
+mod nulls;
 mod restarts;
 pub mod schema;
 mod walk;
