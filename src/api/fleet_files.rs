@@ -141,6 +141,27 @@ pub struct AdoptFrom {
 
 word_enum!(IfDifferent { Fail => "Fail", Overwrite => "Overwrite" });
 
+/// Whose a cluster was, read.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum AdoptSource {
+    /// Id of another fleet.
+    Fleet(String),
+    /// Field manager that made it.
+    Manager(String),
+}
+
+impl AdoptFrom {
+    /// Returns the one that is named; `None` for both and for none.
+    pub fn source(self) -> Option<AdoptSource> {
+        match (self.fleet, self.manager) {
+            (Some(fleet), None) => Some(AdoptSource::Fleet(fleet)),
+            (None, Some(manager)) => Some(AdoptSource::Manager(manager)),
+            (Some(_), Some(_)) | (None, None) => None,
+        }
+    }
+}
+
 impl Delimiter {
     pub fn byte(self) -> u8 {
         match self {

@@ -20,6 +20,7 @@ pub(super) fn needs(action: &Action) -> impl Iterator<Item = ObjectId> {
         Operation::Issue { issue, .. } | Operation::Reissue { issue, .. } => issuer(issue),
         Operation::Create { .. }
         | Operation::Apply { .. }
+        | Operation::Adopt { .. }
         | Operation::Fill { .. }
         | Operation::Grow { .. }
         | Operation::Recreate { .. }
@@ -53,6 +54,15 @@ impl Run<'_> {
                     .await
                     .map(Some),
             ),
+            Operation::Adopt {
+                body,
+                uid,
+                resource_version,
+                managed_fields,
+            } => {
+                self.adopt(id, body, uid, resource_version, managed_fields.as_ref())
+                    .await
+            }
             Operation::Issue {
                 purpose: _,
                 secret,
@@ -234,7 +244,7 @@ pub(super) fn done(result: Result<Option<Object>, ClientError>) -> ActionResult 
     }
 }
 
-fn failed(error: &ClientError) -> ActionResult {
+pub(super) fn failed(error: &ClientError) -> ActionResult {
     if error.is_outcome_unknown() {
         ActionResult::Unknown(error.to_failure())
     } else {

@@ -6,6 +6,7 @@
 //! needs were not met is not sent. What was done is returned also when the run was stopped half way. Key bytes exist
 //! only between their making and their request.
 
+mod adopting;
 mod execute;
 mod filling;
 mod foreign;

@@ -44,6 +44,8 @@ pub enum Verb {
     Convert(commands::convert::Arguments),
     Plan(commands::plan::Arguments),
     Snapshot(commands::snapshot::Arguments),
+    Export(commands::export::Arguments),
+    Adopt(commands::adopt::Arguments),
     Show(commands::show::Arguments),
     Apply(commands::apply::Arguments),
     Status(commands::status::Arguments),
@@ -248,7 +250,8 @@ pub struct ClusterName {
     pub name: String,
 }
 
-fn cluster_name(text: &str) -> Result<ClusterName, String> {
+/// Reads `NAMESPACE/NAME`.
+pub fn cluster_name(text: &str) -> Result<ClusterName, String> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
             Ok(ClusterName {

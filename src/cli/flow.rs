@@ -47,6 +47,8 @@ pub struct Prepared {
     pub admission: Admission,
     /// The selected entries.
     pub plan: Plan,
+    /// What somebody should know besides.
+    pub notes: Vec<String>,
 }
 
 impl Prepared {
@@ -74,6 +76,7 @@ impl Prepared {
         let findings = json::findings(&reading.findings, &self.files.tree);
         document.insert("findings".to_owned(), findings);
         document.insert("admission".to_owned(), json::admission(&self.admission));
+        document.insert("notes".to_owned(), json!(self.notes));
         document
     }
 }
@@ -106,6 +109,7 @@ pub async fn prepare(
     let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
     let client = hub::connect(&arguments.hub).await?;
     let mut prepared = prepare_again(files, arguments, settings, &client).await?;
+    say(&prepared.notes, ui);
     if asking == Asking::Admission {
         let access = access(&client, &arguments.hub);
         prepared.admission = fleet::admission::admission(access, &prepared.plan).await;
@@ -126,6 +130,7 @@ pub async fn prepare_again(
     let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;
     let plan = narrow(whole, &arguments.selection, &files, &live);
     Ok(Prepared {
+        notes: fleet::notes(&files.reading, &files.tree, &live),
         files,
         live,
         options,
@@ -147,13 +152,22 @@ pub async fn prepare_offline(
     let options = options(arguments, settings, snapshot.taken_at);
     let whole = fleet::offline::plan(snapshot, &files.reading, &files.tree, &live, &options).await?;
     let plan = narrow(whole, &arguments.selection, &files, &live);
+    let notes = fleet::notes(&files.reading, &files.tree, &live);
+    say(&notes, ui);
     Ok(Prepared {
         admission: Admission::not_asked(&plan, "planned with a snapshot"),
+        notes,
         files,
         live,
         options,
         plan,
     })
+}
+
+fn say(notes: &[String], ui: &mut Ui) {
+    for note in notes {
+        ui.status(&format!("note: {note}"));
+    }
 }
 
 fn options(arguments: &PlanArguments, settings: &Settings, now: Timestamp) -> PlanOptions {

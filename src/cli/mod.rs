@@ -18,6 +18,7 @@ pub mod error;
 pub mod exit;
 pub mod flow;
 pub mod hub;
+pub mod new_file;
 pub mod plan_file;
 pub mod progress;
 pub mod reference;
@@ -90,6 +91,8 @@ fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
         Verb::Schema(arguments) => commands::schema::run(&arguments, ui),
         Verb::Convert(arguments) => commands::convert::run(&arguments, ui),
         Verb::Plan(arguments) => commands::plan::run(&arguments, ui),
+        Verb::Export(arguments) => commands::export::run(&arguments, ui),
+        Verb::Adopt(arguments) => commands::adopt::run(&arguments, ui),
         Verb::Snapshot(arguments) => commands::snapshot::run(&arguments, ui),
         Verb::Show(arguments) => commands::show::run(&arguments, ui),
         Verb::Apply(arguments) => commands::apply::run(&arguments, ui),

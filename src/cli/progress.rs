@@ -64,6 +64,7 @@ pub fn done_word(operation: &Operation) -> &'static str {
     match operation.verb() {
         Verb::Create => "created",
         Verb::Change => "changed",
+        Verb::Adopt => "adopted",
         Verb::Delete => "deleted",
     }
 }

@@ -155,6 +155,24 @@ impl Client {
         self.merge(id, &body, manager).await
     }
 
+    /// Says anew which manager owns which field of the very object with this uid and version. Its content stays.
+    ///
+    /// *Shape*: `fields` is the whole list.
+    /// *Effects*: one PATCH.
+    pub async fn replace_managed_fields(
+        &self,
+        id: &ObjectId,
+        uid: &str,
+        resource_version: &str,
+        fields: &Value,
+        manager: &str,
+    ) -> Result<Object, ClientError> {
+        let body = json!({
+            "metadata": { "uid": uid, "resourceVersion": resource_version, "managedFields": fields },
+        });
+        self.merge(id, &body, manager).await
+    }
+
     /// Asks for more room in the very claim with this uid.
     ///
     /// *Effects*: one PATCH.

@@ -9,6 +9,7 @@ mod condition;
 mod expand;
 mod inherit;
 mod merge;
+mod records;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::api::fleet::Fleet;
-use crate::diagnostic::{Code, FileId, Finding, Findings, SourceTree, Span};
+use crate::diagnostic::{FileId, Findings, SourceTree, Span};
 use crate::object::{Object, ObjectId, kinds, pointer};
 use crate::parse::{self, Data, Node};
 use crate::validate::{self, Adoption, Basis, Checked, Cluster, ClusterSet, Draft, Parts, Removal, Rows};
@@ -67,8 +68,7 @@ pub struct Reading {
     pub rejected: BTreeSet<(String, String)>,
     /// Records of clusters that were taken out on purpose, sorted by namespace and name.
     pub removed: Vec<Removal>,
-    /// Records of clusters that are taken over, sorted by namespace and name. They have no effect yet, and an error
-    /// finding says so.
+    /// Records of clusters that are taken over, sorted by namespace and name.
     pub adopted: Vec<Adoption>,
     /// Sorted by place. With one error among them nothing may be deleted anywhere.
     pub findings: Findings,
@@ -134,7 +134,16 @@ pub fn read(tree: &SourceTree) -> Reading {
     findings.extend(problems);
     let Checked { clusters, rejected } = checked;
     let clusters = compose(clusters, tree);
-    records(&removed, &adopted, &clusters, &rejected, &mut findings);
+    records::check(
+        &records::Records {
+            removed: &removed,
+            adopted: &adopted,
+            has_fleet: fleet.is_some() || is_fleet_broken,
+        },
+        &clusters,
+        &rejected,
+        &mut findings,
+    );
     removed.sort_by(|one, other| one.spec.target.cmp(&other.spec.target));
     adopted.sort_by(|one, other| one.spec.target.cmp(&other.spec.target));
     Reading {
@@ -198,52 +207,6 @@ fn is_row_file(sets: &[ClusterSet], tree: &SourceTree, file: FileId) -> bool {
             Rows::Table { .. } | Rows::List(_) => false,
         })
     })
-}
-
-/// Compares the records with the clusters. An Adopt that is right in itself has no effect yet, and says so.
-fn records(
-    removed: &[Removal],
-    adopted: &[Adoption],
-    clusters: &[Composed],
-    rejected: &BTreeSet<(String, String)>,
-    findings: &mut Findings,
-) {
-    let places: BTreeMap<(&str, &str), Option<Span>> = clusters
-        .iter()
-        .map(|cluster| {
-            let place = cluster.origin("/metadata/name");
-            ((cluster.namespace.as_str(), cluster.name.as_str()), place)
-        })
-        .chain(
-            rejected
-                .iter()
-                .map(|(namespace, name)| ((namespace.as_str(), name.as_str()), None)),
-        )
-        .collect();
-    for record in removed {
-        let target = &record.spec.target;
-        let Some(place) = places.get(&(target.namespace.as_str(), target.name.as_str())) else {
-            continue;
-        };
-        let message = format!(
-            "the cluster `{}/{}` is in the files, and a record says that it was removed",
-            target.namespace, target.name
-        );
-        let finding = Finding::new(Code::RemovedAndWritten, message).primary(record.place, "this record");
-        let finding = match place {
-            Some(place) => finding.secondary(*place, "this cluster"),
-            None => finding,
-        };
-        findings.push(finding.hint("delete the record, or the cluster"));
-    }
-    findings.extend(adopted.iter().map(|record| {
-        Finding::new(
-            Code::NotSupportedYet,
-            "kind `Adopt` is read, but has no effect yet",
-        )
-        .primary(record.kind, "")
-        .hint("remove the record until a version supports it")
-    }));
 }
 
 /// Makes the wanted objects of a fleet, sorted by namespace and name.

@@ -206,6 +206,37 @@ fn many_clusters_are_checked_as_one_is() {
 }
 
 #[test]
+fn a_record_takes_over_what_the_files_of_a_fleet_want_and_nothing_else() {
+    let adopt = "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Adopt\nmetadata: {name: a}\nspec: {target: \
+                 {namespace: tenant-7, name: edge}, from: {manager: helm}}\n";
+    let fleet =
+        "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata: {name: acme}\nspec: {id: a}\n";
+    let (wanted, broken) = (cluster("edge", "null"), cluster("edge", "{repicas: 1}"));
+    for (files, expected) in [
+        (
+            vec![("a.yaml", adopt), ("b.yaml", &wanted), ("fleet.yaml", fleet)],
+            vec![],
+        ),
+        (
+            vec![("a.yaml", adopt), ("b.yaml", &broken), ("fleet.yaml", fleet)],
+            vec![Code::UnknownField],
+        ),
+        (
+            vec![("a.yaml", adopt), ("b.yaml", &wanted)],
+            vec![Code::IdleRecord],
+        ),
+        (
+            vec![("a.yaml", adopt), ("fleet.yaml", fleet)],
+            vec![Code::IdleRecord],
+        ),
+    ] {
+        let reading = read(&tree(&files));
+        assert_eq!(codes(&reading), expected);
+        assert_eq!(reading.adopted.len(), 1);
+    }
+}
+
+#[test]
 fn clusters_in_a_list_are_not_passed_over() {
     let list = "apiVersion: v1\nkind: List\nitems:\n  - apiVersion: k0smotron.io/v1beta1\n    kind: K0smotronCluster\n";
     assert_eq!(codes(&read(&tree(&[("a.yaml", list)]))), [Code::NotSupportedYet]);

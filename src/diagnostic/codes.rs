@@ -117,6 +117,12 @@ macro_rules! removed {
         )
     };
 }
+macro_rules! adopt {
+    () => {
+        "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Adopt\nmetadata: {name: berlin}\n\
+         spec: {target: {namespace: tenant-7, name: edge-berlin}, from: {manager: helm}}\n"
+    };
+}
 macro_rules! set {
     ($generators:expr) => {
         set!($generators, "")
@@ -182,11 +188,11 @@ codes! {
         rule "The rules of the CRD are evaluated here as the API server would, with its words."
         bad file!(cluster!("spec:\n  service: {type: LoadBalancer, apiPort: 7443, konnectivityPort: 7443}\n")),
         good file!(cluster!("spec:\n  service: {type: LoadBalancer, apiPort: 7443, konnectivityPort: 7444}\n"));
-    NotSupportedYet "FLT0109" Error "kind not supported yet"
-        rule "Kinds that belong to a fleet but that this version cannot act on are errors: passing over them would do \
+    NotSupportedYet "FLT0109" Error "kind that is not read"
+        rule "A kind that holds objects of a fleet, and that this version cannot act on, is an error: passing over it would do \
               something else than the files say."
-        bad file!("apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Adopt\nmetadata: {name: berlin}\n\
-                   spec: {target: {namespace: tenant-7, name: edge-berlin}, from: {fleet: other-1a2b}}\n"),
+        bad file!("apiVersion: v1\nkind: List\nitems:\n- {apiVersion: k0smotron.io/v1beta1, kind: K0smotronCluster, \
+                   metadata: {name: a, namespace: b}}\n"),
         good file!(cluster!("spec: null\n"));
     OtherKind "FLT0110" Warning "kind left alone"
         rule "Objects of other kinds are not applied; it is said once for each kind."
@@ -376,7 +382,7 @@ codes! {
         rule "A Removed record names a cluster that is no longer in the files."
         bad Example::Files(&[("a.yaml", cluster!("")), ("gone.yaml", removed!("{namespace: tenant-7, name: edge-berlin}"))]),
         good Example::Files(&[("a.yaml", cluster!(""))]);
-    SameRecord "FLT0411" Error "two records of one kind about one cluster"
+    SameRecord "FLT0411" Error "two records about one cluster"
         rule "One record says what happens to a cluster."
         bad Example::Files(&[("a.yaml", removed!("{namespace: a, name: b}")), ("b.yaml", removed!("{namespace: a, name: b}"))]),
         good Example::Files(&[("a.yaml", cluster!(""))]);
@@ -398,6 +404,11 @@ codes! {
         good file!(
             cluster!("{name: a, namespace: b}", "spec:\n  persistence: {type: hostPath, hostPath: /srv/k0s/a}\n"),
             cluster!("{name: c, namespace: d}", "spec:\n  persistence: {type: hostPath, hostPath: /srv/k0s/c}\n"));
+    IdleRecord "FLT0414" Warning "record that takes nothing over"
+        rule "An Adopt record is about a cluster that the files of a fleet want: it says that the one which runs under \
+              that name may become theirs."
+        bad Example::Files(&[("fleet.yaml", fleet!("")), ("changes/adopt.yaml", adopt!())]),
+        good Example::Files(&[("fleet.yaml", fleet!("")), ("a.yaml", cluster!("")), ("changes/adopt.yaml", adopt!())]);
     Generator "FLT0501" Error "rows that are not there"
         rule "The path of a generator is relative to its file, stays inside of the fleet, and leads to at least one file."
         bad Example::Files(&[("sets/stores.yaml", set!("[{csv: {path: store.csv}}]")), ("sets/stores.csv", "site\nberlin\n")]),

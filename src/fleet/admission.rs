@@ -126,7 +126,7 @@ fn body(action: &Action) -> Option<(&Object, Option<&str>)> {
     }
     match &action.operation {
         Operation::Create { body } => Some((body, None)),
-        Operation::Apply { body, uid } => Some((body, Some(uid))),
+        Operation::Apply { body, uid } | Operation::Adopt { body, uid, .. } => Some((body, Some(uid))),
         Operation::Issue { .. }
         | Operation::Reissue { .. }
         | Operation::Fill { .. }

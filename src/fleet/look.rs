@@ -34,7 +34,8 @@ pub struct Live {
     pub parent: Option<StoredParent>,
     /// Namespaces of the files and those the hub remembers.
     pub namespaces: BTreeSet<String>,
-    /// All clusters in the namespaces of the files and in those the hub remembers.
+    /// All clusters in the namespaces of the files and in those the hub remembers, and the names of those that the
+    /// Go operator k0smotron runs there.
     pub observed: Observed,
     /// Namespaces that the files name and that are known not to be there.
     pub missing_namespaces: BTreeSet<String>,
@@ -44,7 +45,7 @@ pub struct Live {
 ///
 /// *Errors*: another hub than the Fleet names, before anything else is asked; what cannot be read at all.
 /// *Effects*: one GET each for kube-system, the parent, and every namespace without a cluster; the lists of
-/// [`observe::fleet`]. Nothing is written.
+/// [`observe::fleet`] and [`observe::upstream`]. Nothing is written.
 pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetError> {
     let (in_files, rejected) = (namespaces_of_clusters(reading), namespaces_of_rejected(reading));
     look_at(access, reading.fleet.as_ref(), in_files, rejected).await
@@ -86,15 +87,18 @@ pub(super) async fn look_at(
     };
     let namespaces = all_namespaces(&in_files, others, parent.as_ref());
     // No namespace at all would mean every namespace.
-    let observed = if namespaces.is_empty() {
-        Observed::default()
-    } else {
-        observe::fleet(access.clusters, &namespaces)
-            .await
-            .map_err(|error| FleetError::Observe {
-                source: Box::new(error),
-            })?
+    let observe = async {
+        if namespaces.is_empty() {
+            return Ok(Observed::default());
+        }
+        let mut observed = observe::fleet(access.clusters, &namespaces).await?;
+        let upstream = observe::upstream(access.clusters, &namespaces).await?;
+        observed.merge(upstream);
+        Ok(observed)
     };
+    let observed = observe.await.map_err(|error| FleetError::Observe {
+        source: Box::new(error),
+    })?;
     let with_clusters: BTreeSet<&str> = observed
         .objects
         .iter()

@@ -9,9 +9,11 @@
 
 pub mod admission;
 mod error;
+pub mod export;
 mod hub;
 mod lock;
 mod look;
+mod notes;
 pub mod offline;
 pub mod parent;
 mod planning;
@@ -25,6 +27,7 @@ pub use error::FleetError;
 pub use hub::{Hub, KUBE_SYSTEM, check_hub, identify};
 pub use lock::{Lock, LockEnd, LockOptions, find_lock, lock, unlock};
 pub use look::{Access, Live, look};
+pub use notes::notes;
 pub use parent::{Parent, StoredParent};
 pub use planning::{PlanOptions, Sight, children, content, plan, upgrade};
 pub use run::{Executed, FirstApply, RunOptions, Subject, execute, may_write};

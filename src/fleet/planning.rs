@@ -10,15 +10,15 @@ use crate::api::fleet::{Fleet, FleetSpec};
 use crate::api::fleet_files::RemovedSpec;
 use crate::client::ClientError;
 use crate::compose::Reading;
-use crate::diagnostic::SourceTree;
+use crate::diagnostic::{SourceTree, Span};
 use crate::object::{Object, ObjectId, Observed, kinds};
 use crate::observe::{self, Snapshot};
 use crate::plan::{
-    self, Action, Files, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan, Preview,
-    Prune, RemovedRecord, Upgraded,
+    self, Action, AdoptRecord, Files, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan,
+    Preview, Prune, RemovedRecord, Upgraded,
 };
 use crate::render::Settings;
-use crate::validate::Removal;
+use crate::validate::{Adopted, Adoption, Removal};
 
 /// What a run may do besides what the Fleet says.
 #[derive(Clone, Debug)]
@@ -168,6 +168,7 @@ fn policy(
     };
     Ok(FleetPolicy {
         removed: removed(reading, tree),
+        adopted: adopted(reading, tree),
         ..policy_of(&planned, live, options)
     })
 }
@@ -207,11 +208,10 @@ fn removed(reading: &Reading, tree: &SourceTree) -> BTreeMap<ObjectId, RemovedRe
             policy,
             reason,
         } = &removal.spec;
-        let position = tree.position(removal.place);
         let record = RemovedRecord {
             policy: *policy,
             reason: reason.clone(),
-            place: format!("{}:{}:{}", position.path, position.line, position.column),
+            place: place(removal.place, tree),
         };
         let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, &target.namespace, &target.name);
         (id, record)
@@ -219,10 +219,40 @@ fn removed(reading: &Reading, tree: &SourceTree) -> BTreeMap<ObjectId, RemovedRe
     reading.removed.iter().map(record).collect()
 }
 
+/// Returns what the records say about clusters that somebody else made.
+pub(super) fn adopted(reading: &Reading, tree: &SourceTree) -> BTreeMap<ObjectId, AdoptRecord> {
+    let record = |adoption: &Adoption| {
+        let Adopted {
+            target,
+            from,
+            if_different,
+        } = &adoption.spec;
+        let record = AdoptRecord {
+            from: from.clone(),
+            if_different: *if_different,
+            place: place(adoption.place, tree),
+        };
+        let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, &target.namespace, &target.name);
+        (id, record)
+    };
+    reading.adopted.iter().map(record).collect()
+}
+
+fn place(span: Span, tree: &SourceTree) -> String {
+    let position = tree.position(span);
+    format!("{}:{}:{}", position.path, position.line, position.column)
+}
+
 /// Returns the digest of what the files say, which a budget of deletions is spent on.
 pub fn content(reading: &Reading) -> String {
-    let record = |removal: &Removal| Object(serde_json::json!({"kind": "Removed", "spec": removal.spec}));
-    let records: Vec<Object> = reading.removed.iter().map(record).collect();
+    let removed = |removal: &Removal| Object(serde_json::json!({"kind": "Removed", "spec": removal.spec}));
+    let adopted = |adoption: &Adoption| Object(serde_json::json!({"kind": "Adopt", "spec": adoption.spec}));
+    let records: Vec<Object> = reading
+        .removed
+        .iter()
+        .map(removed)
+        .chain(reading.adopted.iter().map(adopted))
+        .collect();
     let clusters = reading.clusters.iter().map(|cluster| &cluster.object);
     parent::content(reading.fleet.as_ref(), clusters.chain(&records))
 }

@@ -12,10 +12,11 @@ use crate::api::fleet_files::RemovalPolicy;
 use crate::compose::Reading;
 use crate::object::{Object, ObjectId, kinds};
 use crate::plan::{
-    Checked, EmptySet, Files, FleetEntry, FleetPolicy, Plan, Prune, RemovedRecord, SavedAction, SavedFrom,
-    SavedHub, SavedPlan, check_saved, put_back, stale_in_common,
+    AdoptRecord, Checked, EmptySet, Files, FleetEntry, FleetPolicy, Plan, Prune, RemovedRecord, SavedAction,
+    SavedAdoption, SavedFrom, SavedHub, SavedPlan, check_saved, put_back, stale_in_common,
 };
 use crate::render::Settings;
+use crate::validate::{Adopted, Adoption};
 
 /// Clusters as the files say, for values that a saved plan does not hold. Empty: only what is live is taken.
 pub type Values = BTreeMap<ObjectId, Object>;
@@ -52,9 +53,23 @@ pub fn save(plan: &Plan, reading: &Reading, live: &Live, options: &PlanOptions) 
             namespaces: live.namespaces.clone(),
             named,
             live: &live.observed.objects,
+            adopted: adopted(reading),
             tool: env!("CARGO_PKG_VERSION"),
         },
     )
+}
+
+fn adopted(reading: &Reading) -> BTreeMap<ObjectId, SavedAdoption> {
+    let saved = |record: &Adoption| {
+        let Adopted {
+            target,
+            from,
+            if_different,
+        } = record.spec.clone();
+        let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, target.namespace, target.name);
+        (id, SavedAdoption { from, if_different })
+    };
+    reading.adopted.iter().map(saved).collect()
 }
 
 /// Looks at what a saved plan was made from.
@@ -189,8 +204,23 @@ fn policy(saved: &SavedPlan, live: &Live, options: &PlanOptions) -> FleetPolicy 
             (entry.object.clone(), record)
         })
         .collect();
+    // The place of the record is what the entry gives as its reason.
+    let adopted = saved
+        .entries
+        .iter()
+        .filter_map(|entry| {
+            let SavedAdoption { from, if_different } = entry.adoption.clone()?;
+            let record = AdoptRecord {
+                from,
+                if_different,
+                place: entry.reason.clone(),
+            };
+            Some((entry.object.clone(), record))
+        })
+        .collect();
     FleetPolicy {
         removed,
+        adopted,
         ..planning::policy_of(&planned, live, options)
     }
 }

@@ -11,7 +11,7 @@ mod version;
 
 pub use config::{
     Forced, ForcedStorage, Problem, ProblemKind, Weight, at, configuration, has_node_local_load_balancing,
-    problems,
+    is_credential, problems,
 };
 pub use image::{DEFAULT_IMAGE, reference, with_repository};
 pub use network::Network;

@@ -104,6 +104,8 @@ pub mod kinds {
         CUSTOM_RESOURCE_DEFINITION =
             "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions" false;
         K0SMOTRON_CLUSTER = "k0smotron.io" "v1beta1" "K0smotronCluster" "k0smotronclusters" true;
+        // The kind of the Go operator k0smotron.
+        UPSTREAM_CLUSTER = "k0smotron.io" "v1beta1" "Cluster" "clusters" true;
         K0SMOTRON_JOIN_TOKEN = "k0smotron.io" "v1beta1" "K0smotronJoinToken" "k0smotronjointokens" true;
         FLEET_SYNC = "fleet.k0smotron.io" "v1alpha1" "FleetSync" "fleetsyncs" true;
     }

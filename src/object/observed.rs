@@ -24,6 +24,14 @@ pub struct Unreadable {
 }
 
 impl Observed {
+    /// Adds what was read besides.
+    pub fn merge(&mut self, other: Self) {
+        for (id, object) in other.objects.iter() {
+            self.objects.insert(id.clone(), object.clone());
+        }
+        self.unreadable.extend(other.unreadable);
+    }
+
     /// Says whether absence of an object of this kind and namespace may be believed.
     pub fn is_complete_for(&self, kind: Kind, namespace: &str) -> bool {
         !self

@@ -110,6 +110,49 @@ pub async fn fleet(client: &Client, namespaces: &BTreeSet<String>) -> Result<Obs
     Ok(observed)
 }
 
+/// Reads the names of the clusters that the Go operator k0smotron runs in these namespaces; in all when the set is empty.
+///
+/// *Shape*: metadata. Empty where the kind of that operator is not installed.
+/// *Errors*: what concerns more than one list; a list that is forbidden or broke off is in `unreadable`.
+/// *Effects*: as [`fleet`], one list after another; where the kind is not installed one request in all.
+pub async fn upstream(client: &Client, namespaces: &BTreeSet<String>) -> Result<Observed, ClientError> {
+    let whole = BTreeSet::from([String::new()]);
+    if !as_a_whole(namespaces) {
+        return upstream_in(client, namespaces).await;
+    }
+    let observed = upstream_in(client, &whole).await?;
+    if observed.unreadable.is_empty() || namespaces.is_empty() {
+        return Ok(observed);
+    }
+    upstream_in(client, namespaces).await
+}
+
+async fn upstream_in(client: &Client, namespaces: &BTreeSet<String>) -> Result<Observed, ClientError> {
+    let mut observed = Observed::default();
+    for namespace in namespaces {
+        let query = ListQuery::new(kinds::UPSTREAM_CLUSTER, namespace).metadata_only();
+        match client.list_all(&query).await {
+            Ok(objects) => {
+                let named = objects
+                    .into_iter()
+                    .filter_map(|object| Some((object.id()?, object)));
+                for (id, object) in named {
+                    observed.objects.insert(id, object);
+                }
+            }
+            Err(ClientError::NotInstalled { .. }) => return Ok(Observed::default()),
+            Err(error) if is_of_one_list(&error) => observed.unreadable.push(Unreadable {
+                kind: query.kind,
+                namespace: query.namespace,
+                // What the server says of a right that is missing is the same once more.
+                reason: error.to_string(),
+            }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(observed)
+}
+
 /// Reads the children of these clusters, by our labels.
 ///
 /// *Shape*: may hold children of other clusters too. Secrets come as metadata.

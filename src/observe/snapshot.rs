@@ -6,7 +6,9 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{CHILDREN, child_query, fleet, gathered, lists, node_addresses, our_selector, planned_children};
+use super::{
+    CHILDREN, child_query, fleet, gathered, lists, node_addresses, our_selector, planned_children, upstream,
+};
 use crate::api::labels;
 use crate::client::{Client, ClientError, ListQuery};
 use crate::object::{Kind, Object, ObjectSet, Observed, Unreadable, kinds};
@@ -88,9 +90,10 @@ pub struct SnapshotOf<'a> {
 ///
 /// *Errors*: when clusters cannot be read at all. What else is forbidden is named in it, and a plan made with it then
 /// says what it does not know.
-/// *Effects*: paged lists of clusters, of each kind of children that a plan looks at, of nodes, namespaces and the memory of fleets.
+/// *Effects*: paged lists of clusters, those of k0smotron too, of each kind of children that a plan looks at, of nodes, namespaces and the memory of fleets.
 pub async fn snapshot(client: &Client, of: &SnapshotOf<'_>) -> Result<Snapshot, ClientError> {
     let clusters = fleet(client, of.namespaces).await?;
+    let upstream = upstream(client, of.namespaces).await?;
     let ours = our_selector();
     let places: Vec<&str> = match of.namespaces.is_empty() {
         true => vec![""],
@@ -113,7 +116,7 @@ pub async fn snapshot(client: &Client, of: &SnapshotOf<'_>) -> Result<Snapshot, 
     let node_addresses = node_addresses(client).await?;
     let mut objects = ObjectSet::new();
     let mut unreadable = Vec::new();
-    for observed in [clusters, children, parents] {
+    for observed in [clusters, upstream, children, parents] {
         for (id, object) in observed.objects.iter() {
             objects.insert(id.clone(), without_copies(object));
         }
@@ -197,9 +200,10 @@ impl Snapshot {
         format!("{head}[\n{}\n]}}\n", objects.join(",\n"))
     }
 
-    /// Returns the clusters in these namespaces, whoever made them.
+    /// Returns the clusters in these namespaces, whoever made them, and the names of those that k0smotron runs.
     pub fn clusters(&self, namespaces: &BTreeSet<String>) -> Observed {
-        self.part(|kind, namespace| kind == kinds::K0SMOTRON_CLUSTER && namespaces.contains(namespace))
+        let clusters = [kinds::K0SMOTRON_CLUSTER, kinds::UPSTREAM_CLUSTER];
+        self.part(|kind, namespace| clusters.contains(&kind) && namespaces.contains(namespace))
     }
 
     /// Returns everything that belongs to clusters.

@@ -57,6 +57,15 @@ pub enum Operation {
     Create { body: Object },
     /// Forced server-side apply of the complete desired object to the very object with this uid.
     Apply { body: Object, uid: String },
+    /// Takes over a cluster that somebody else looked after, in the very version that was looked at: first the fields
+    /// of others become the fleet's, if `managed_fields` says how, then as `Apply`.
+    Adopt {
+        body: Object,
+        uid: String,
+        resource_version: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        managed_fields: Option<Value>,
+    },
     /// Creates a Secret (all but its data given) with bytes made by the key source.
     Issue {
         purpose: KeyPurpose,
@@ -109,6 +118,7 @@ pub enum Operation {
 pub enum Verb {
     Create,
     Change,
+    Adopt,
     Delete,
 }
 
@@ -124,6 +134,7 @@ impl Operation {
             | Self::PatchMetadata { .. }
             | Self::ChangeMembers { .. }
             | Self::ReplacePod { .. } => Verb::Change,
+            Self::Adopt { .. } => Verb::Adopt,
             Self::Delete { .. } => Verb::Delete,
         }
     }
@@ -251,6 +262,7 @@ impl HeldReason {
 pub struct Counts {
     pub create: usize,
     pub change: usize,
+    pub adopt: usize,
     pub delete: usize,
     pub held: usize,
     pub unchanged: usize,
@@ -277,6 +289,7 @@ impl Plan {
             match action.operation.verb() {
                 Verb::Create => counts.create += 1,
                 Verb::Change => counts.change += 1,
+                Verb::Adopt => counts.adopt += 1,
                 Verb::Delete => counts.delete += 1,
             }
         }

@@ -34,7 +34,11 @@ impl ApprovedPlan {
 #[serde(tag = "question", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Question {
     /// Write at all.
-    Write { creates: usize, changes: usize },
+    Write {
+        creates: usize,
+        changes: usize,
+        adoptions: usize,
+    },
     /// Delete these, of which `losing_data` lose data or keys.
     Delete { ids: Vec<ObjectId>, losing_data: usize },
     /// Make these changes, by which data or keys go though nothing is deleted by name.
@@ -81,10 +85,11 @@ impl Plan {
     pub fn questions(&self) -> Vec<Question> {
         let counts = self.counts();
         let mut questions = Vec::new();
-        if counts.create + counts.change > 0 {
+        if counts.create + counts.change + counts.adopt > 0 {
             questions.push(Question::Write {
                 creates: counts.create,
                 changes: counts.change,
+                adoptions: counts.adopt,
             });
         }
         let losing = self.ids_of(|action| !is_delete(action) && action.impact == Impact::DataLoss);

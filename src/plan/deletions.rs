@@ -1,6 +1,6 @@
 //! Clusters that left the files: which may go, and why the others stay.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -21,17 +21,20 @@ use crate::object::{Object, ObjectId, Unreadable, kinds};
 /// Plans the deletion of members that the files do not name, and lets go those of which a record says so.
 ///
 /// *Shape*: either all that may go or, when they are more than the budget, none. What is let go counts as well: it
-/// leaves the fleet, and a wrong record must not empty it.
+/// leaves the fleet, and a wrong record must not empty it. `replaced` are files whose clusters stay, and why.
 pub(super) fn plan(
     input: &FleetInput<'_>,
     policy: &FleetPolicy,
     named: &BTreeSet<&ObjectId>,
+    replaced: &BTreeMap<&str, String>,
 ) -> (Vec<Action>, Vec<Held>) {
     let mut members = 0;
     let mut leaving = Vec::new();
     let mut held = Vec::new();
     for (id, live) in input.observed.objects.iter() {
-        if id.kind != kinds::K0SMOTRON_CLUSTER || tracking::of(id, live, policy) != Tracked::Member {
+        if id.kind != kinds::K0SMOTRON_CLUSTER
+            || tracking::of(id, live, policy.id.as_deref()) != Tracked::Member
+        {
             continue;
         }
         members += 1;
@@ -59,18 +62,27 @@ pub(super) fn plan(
         }));
         return (Vec::new(), held);
     }
-    let actions = leaving
-        .into_iter()
-        .filter_map(|(id, live, record)| match record {
+    let mut actions = Vec::new();
+    for (id, live, record) in leaving {
+        let source = live.annotation(labels::SOURCE);
+        if let Some(why) = source.and_then(|source| replaced.get(source)) {
+            held.push(Held {
+                id: id.clone(),
+                reason: HeldReason::Refused,
+                waiting_on: why.clone(),
+            });
+            continue;
+        }
+        actions.extend(match record {
             Some(record) if record.policy == RemovalPolicy::Orphan => let_go(id, live, record),
             Some(_) | None => delete(id, live, record, input),
-        })
-        .collect();
+        });
+    }
     (actions, held)
 }
 
 /// One guard after the other, those that protect one cluster first.
-fn obstacle(
+pub(super) fn obstacle(
     live: &Object,
     record: Option<&RemovedRecord>,
     input: &FleetInput<'_>,

@@ -22,6 +22,13 @@ pub(super) fn take_out(spec: &mut Map<String, Value>) {
     });
 }
 
+/// Says whether a value is a mapping without anything in it, at any depth.
+pub(super) fn says_nothing(value: &Value) -> bool {
+    value
+        .as_object()
+        .is_some_and(|fields| fields.values().all(says_nothing))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

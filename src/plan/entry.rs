@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::fleet::FleetSpec;
-use crate::api::fleet_files::RemovalPolicy;
+use crate::api::fleet_files::{AdoptSource, IfDifferent, RemovalPolicy};
 use crate::api::fleet_sync::Deletions;
 use crate::compose::Composed;
 use crate::diagnostic::SourceTree;
@@ -82,6 +82,8 @@ pub struct FleetPolicy {
     pub missing_namespaces: BTreeSet<String>,
     /// Clusters of which a record says that they were taken out of the files on purpose.
     pub removed: BTreeMap<ObjectId, RemovedRecord>,
+    /// Clusters of which a record says that somebody else made them and that they are the fleet's from now on.
+    pub adopted: BTreeMap<ObjectId, AdoptRecord>,
 }
 
 /// What a record of kind Removed says about one cluster.
@@ -90,6 +92,15 @@ pub struct RemovedRecord {
     pub policy: RemovalPolicy,
     /// For people.
     pub reason: Option<String>,
+    /// `file:line:column`.
+    pub place: String,
+}
+
+/// What a record of kind Adopt says about one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdoptRecord {
+    pub from: AdoptSource,
+    pub if_different: IfDifferent,
     /// `file:line:column`.
     pub place: String,
 }
@@ -119,6 +130,7 @@ impl FleetPolicy {
             force_conflicts: BTreeSet::new(),
             missing_namespaces: BTreeSet::new(),
             removed: BTreeMap::new(),
+            adopted: BTreeMap::new(),
         }
     }
 }

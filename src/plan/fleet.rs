@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::adopt::Taking;
 use super::entry::Files;
 use super::impact::Consequence;
 use super::tracking::{self, Tracked};
 use super::{
-    Action, FieldChange, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan, Wave,
-    sort_held,
+    Action, AdoptRecord, FieldChange, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan,
+    Wave, sort_held,
 };
-use super::{deletions, empty, preview, shown};
+use super::{adopt, deletions, empty, preview, replaced, shown};
 use crate::api::{cel, labels};
 use crate::object::{
     Difference, Object, ObjectId, Observed, Unreadable, differences, is_applied_by, kinds, pointer,
@@ -23,17 +24,19 @@ use crate::object::{
 /// and may be held besides for a part of it that is left to somebody else. The order of the entries does not matter.
 /// Never fails: what must not be done is held, each for itself.
 pub fn fleet(input: &FleetInput<'_>, policy: &FleetPolicy) -> Plan {
-    let mut planner = Planner {
-        input,
-        policy,
-        changes: Vec::new(),
-        held: Vec::new(),
-        unchanged: Vec::new(),
-    };
     let mut desired: BTreeMap<&ObjectId, Vec<&FleetEntry>> = BTreeMap::new();
     for entry in input.desired {
         desired.entry(&entry.id).or_default().push(entry);
     }
+    let named: BTreeSet<&ObjectId> = desired.keys().copied().chain(input.rejected).collect();
+    let mut planner = Planner {
+        input,
+        policy,
+        replaced: replaced::files(input, policy, &named),
+        changes: Vec::new(),
+        held: Vec::new(),
+        unchanged: Vec::new(),
+    };
     for (id, entries) in &desired {
         match entries.as_slice() {
             [entry] => planner.want(entry),
@@ -49,8 +52,7 @@ pub fn fleet(input: &FleetInput<'_>, policy: &FleetPolicy) -> Plan {
             );
         }
     }
-    let named: BTreeSet<&ObjectId> = desired.keys().copied().chain(input.rejected).collect();
-    let (deletions, held) = deletions::plan(input, policy, &named);
+    let (deletions, held) = deletions::plan(input, policy, &named, &planner.replaced);
     planner.held.extend(held);
     planner.finish(deletions)
 }
@@ -78,9 +80,14 @@ pub(super) fn gap<'a>(observed: &'a Observed, id: &ObjectId) -> Option<&'a Unrea
         .find(|gap| gap.kind == id.kind && (gap.namespace.is_empty() || gap.namespace == id.namespace))
 }
 
+/// How a cluster is taken over, and the record that says so.
+type Claimed<'a> = Option<(Taking, &'a AdoptRecord)>;
+
 struct Planner<'a> {
     input: &'a FleetInput<'a>,
     policy: &'a FleetPolicy,
+    /// Files whose clusters would be replaced by others, with the reason why none of them is.
+    replaced: BTreeMap<&'a str, String>,
     changes: Vec<Action>,
     held: Vec<Held>,
     unchanged: Vec<ObjectId>,
@@ -88,6 +95,16 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn want(&mut self, entry: &FleetEntry) {
+        let upstream = ObjectId::new(kinds::UPSTREAM_CLUSTER, &entry.id.namespace, &entry.id.name);
+        if self.input.observed.objects.get(&upstream).is_some() {
+            let why = format!(
+                "a cluster of this name runs under k0smotron, whose objects have the same names; use another name, or \
+                 delete that one first (`kubectl delete {}.{} -n {} {}`), with its keys and data",
+                upstream.kind.plural, upstream.kind.group, upstream.namespace, upstream.name
+            );
+            self.hold(&entry.id, HeldReason::Refused, why);
+            return;
+        }
         match self.input.observed.objects.get(&entry.id) {
             None => self.create(entry),
             Some(live) => self.change(entry, live),
@@ -99,6 +116,18 @@ impl Planner<'_> {
         if let Some(gap) = gap(self.input.observed, id) {
             let why = format!("it is not known whether it exists ({})", gap.reason);
             self.hold(id, HeldReason::NotReadable, why);
+            return;
+        }
+        if let Some(record) = self.policy.adopted.get(id) {
+            let why = format!(
+                "{} says that it runs and is taken over, and it is not there; delete the record to create a new one",
+                record.place
+            );
+            self.hold(id, HeldReason::Waiting, why);
+            return;
+        }
+        if let Some(why) = self.replaced.get(entry.source.as_str()) {
+            self.hold(id, HeldReason::Refused, why.clone());
             return;
         }
         let body = self.body(entry, None);
@@ -120,19 +149,13 @@ impl Planner<'_> {
 
     fn change(&mut self, entry: &FleetEntry, live: &Object) {
         let id = &entry.id;
-        match tracking::of(id, live, self.policy) {
-            Tracked::Member | Tracked::Untracked => {}
-            Tracked::Foreign(why) => {
-                let why = format!("it exists and does not belong to this fleet: {why}");
-                self.hold(id, HeldReason::Foreign, why);
+        let claimed = match claim(id, live, self.policy) {
+            Ok(claimed) => claimed,
+            Err((reason, why)) => {
+                self.hold(id, reason, why);
                 return;
             }
-            Tracked::Other(whose) => {
-                let why = format!("{whose} looks after it; take it out of one of the two");
-                self.hold(id, HeldReason::OtherOwner, why);
-                return;
-            }
-        }
+        };
         let Some(uid) = live.uid().map(str::to_owned) else {
             self.hold(id, HeldReason::NotReadable, "its uid is not known".to_owned());
             return;
@@ -148,35 +171,53 @@ impl Planner<'_> {
             return;
         }
         let is_yielded = self.yield_replicas(id, &mut body, live);
-        let mut differences = differences(&body, live, labels::FLEET_MANAGER);
+        let seen = claimed.as_ref().map_or(live, |(taking, _)| &taking.seen);
+        let mut differences = differences(&body, seen, labels::FLEET_MANAGER);
         differences.retain(|difference| !(is_yielded && difference.pointer == "/spec/replicas"));
         if differences.is_empty() {
             self.unchanged.push(id.clone());
             return;
         }
-        if let Some((manager, field)) = tracking::conflict(live, &body, &self.policy.force_conflicts) {
+        if let Some((manager, field)) = tracking::conflict(seen, &body, &self.policy.force_conflicts) {
             let why = format!(
                 "`{manager}` applies {field} too; take it out of one of the two, or pass `--force-conflicts={manager}`"
             );
             self.hold(id, HeldReason::OtherOwner, why);
             return;
         }
-        let refused = broken_rule(&body, live);
+        let refused = claimed
+            .as_ref()
+            .and_then(|(_, record)| adopt::refusal(record, &differences))
+            .or_else(|| broken_rule(&body, live));
         let consequence = match refused {
             Some(refused) => Err(refused),
             None => preview::of_change(live, &differences, self.input.preview.as_ref()),
         };
         match consequence {
             Err(refused) => self.hold(id, HeldReason::Refused, refused),
-            Ok(consequence) => {
+            Ok(mut consequence) => {
                 let changes = changes(entry, differences);
-                self.add(
-                    entry,
-                    Operation::Apply { body, uid },
-                    consequence,
+                let Some((taking, record)) = claimed else {
+                    let operation = Operation::Apply { body, uid };
+                    self.add(entry, operation, consequence, changes, Vec::new());
+                    return;
+                };
+                consequence.effects.extend(adopt::effects(id, live, record));
+                let operation = Operation::Adopt {
+                    body,
+                    uid,
+                    resource_version: live.resource_version().unwrap_or_default().to_owned(),
+                    managed_fields: taking.managed_fields,
+                };
+                self.changes.push(Action {
+                    id: id.clone(),
+                    operation,
+                    impact: consequence.impact,
+                    reason: record.place.clone(),
                     changes,
-                    Vec::new(),
-                );
+                    effects: consequence.effects,
+                    needs: Vec::new(),
+                });
             }
         }
     }
@@ -294,6 +335,32 @@ impl Planner<'_> {
             held: self.held,
             unchanged: self.unchanged,
         }
+    }
+}
+
+/// Decides whose a live cluster is. `None`: the fleet's or nobody's; otherwise how it is taken over.
+///
+/// *Errors*: why it is left alone.
+fn claim<'a>(
+    id: &ObjectId,
+    live: &Object,
+    policy: &'a FleetPolicy,
+) -> Result<Claimed<'a>, (HeldReason, String)> {
+    let (whose, without_record) = match tracking::of(id, live, policy.id.as_deref()) {
+        Tracked::Member | Tracked::Untracked => return Ok(None),
+        Tracked::Foreign(why) => {
+            let held = format!("it exists and does not belong to this fleet: {why}");
+            (why, (HeldReason::Foreign, held))
+        }
+        Tracked::Other(whose) => {
+            let held = format!("{whose} looks after it; take it out of one of the two");
+            (format!("{whose} looks after it"), (HeldReason::OtherOwner, held))
+        }
+    };
+    // Without an id there is nothing that it could belong to.
+    match (&policy.id, policy.adopted.get(id)) {
+        (Some(_), Some(record)) => Ok(Some((adopt::claim(id, live, record, &whose)?, record))),
+        (None, _) | (_, None) => Err(without_record),
     }
 }
 

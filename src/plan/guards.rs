@@ -11,6 +11,7 @@ pub fn never_while_the_cluster_lives(action: &Action) -> Option<String> {
         Operation::Reissue { purpose, .. } => never_reissued(*purpose),
         Operation::Create { .. }
         | Operation::Apply { .. }
+        | Operation::Adopt { .. }
         | Operation::Issue { .. }
         | Operation::Fill { .. }
         | Operation::Grow { .. }
@@ -48,6 +49,8 @@ pub fn never_by_a_fleet(action: &Action) -> Option<String> {
     match &action.operation {
         Operation::Delete { .. } if is_cluster => None,
         Operation::Delete { .. } => Some("a fleet deletes nothing but clusters".to_owned()),
+        Operation::Adopt { .. } if is_cluster => None,
+        Operation::Adopt { .. } => Some("a fleet takes over nothing but clusters".to_owned()),
         Operation::Issue { .. } | Operation::Reissue { .. } | Operation::Fill { .. } => {
             Some("a fleet makes no keys".to_owned())
         }

@@ -9,6 +9,7 @@
 //! [`ApprovedPlan`] can only be made here.
 
 mod action;
+mod adopt;
 mod aliases;
 mod approve;
 mod children;
@@ -19,12 +20,14 @@ mod entry;
 mod fleet;
 mod guards;
 mod impact;
+mod marks;
 mod members;
 mod metadata;
 mod offspring;
 mod outcome;
 mod ownership;
 mod preview;
+mod replaced;
 mod saved;
 mod shown;
 mod stale;
@@ -37,25 +40,28 @@ pub use action::{
     Action, Counts, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Verb, Wave,
     sort_held,
 };
+pub use adopt::adoptable;
 pub use approve::{
     Approval, ApprovedPlan, Consent, Question, Refusal, approve, approve_children, approve_release,
 };
 pub use children::children;
 pub use entry::{
-    Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune, RemovedRecord,
+    AdoptRecord, Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune, RemovedRecord,
 };
 pub use fleet::{candidates, fleet};
+pub use marks::is_of_a_tool;
 pub use members::members;
 pub use offspring::of_operation as children_of_operation;
 pub use outcome::{ActionResult, Failure, FailureKind, Outcome};
 pub use ownership::{Owner, Ownership, of_child};
 pub use saved::{
-    FORMAT as SAVED_FORMAT, SavedAction, SavedEntry, SavedFleet, SavedFrom, SavedHub, SavedPlan,
-    SavedPlanError, schema as saved_schema,
+    FORMAT as SAVED_FORMAT, SavedAction, SavedAdoption, SavedEntry, SavedFleet, SavedFrom, SavedHub,
+    SavedPlan, SavedPlanError, schema as saved_schema,
 };
 pub use stale::{Checked, Stale, check as check_saved, common as stale_in_common};
+pub use tracking::is_member;
 pub use upgrade::{Upgraded, of_upgrade};
-pub use withheld::{hidden_values, put_back};
+pub use withheld::{hidden_places, hidden_values, put_back};
 
 #[cfg(test)]
 mod tests;

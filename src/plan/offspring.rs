@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::preview::{changed_spec, new_actions, planned};
-use super::{Action, FieldChange, Operation, Owner, Preview, shown, tracking};
+use super::{Action, FieldChange, Operation, Owner, Preview, adopt, shown, tracking};
 use crate::api::{K0smotronCluster, labels};
 use crate::object::{Object, differences};
 use crate::render::{self, Facts};
@@ -15,9 +15,10 @@ use crate::render::{self, Facts};
 pub fn of_operation(operation: &Operation, live: Option<&Object>, preview: &Preview<'_>) -> Vec<Action> {
     let after = match (operation, live) {
         (Operation::Create { body }, _) => body.clone(),
-        (Operation::Apply { body, .. }, Some(live)) => {
+        (Operation::Apply { body, .. } | Operation::Adopt { body, .. }, Some(live)) => {
             let mut after = live.clone();
-            let mut differences = differences(body, live, labels::FLEET_MANAGER);
+            let seen = adopt::seen(operation, live);
+            let mut differences = differences(body, &seen, labels::FLEET_MANAGER);
             // They were taken out of the body, and stay as they are.
             let is_yielded = tracking::scaler(live).is_some();
             differences.retain(|difference| !(is_yielded && difference.pointer == "/spec/replicas"));

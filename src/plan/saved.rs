@@ -14,10 +14,11 @@ use thiserror::Error;
 
 use super::withheld::{self, Withheld};
 use super::{
-    Action, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Prune, Wave, sort_held,
-    stale,
+    Action, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Prune, Wave, adopt,
+    sort_held, stale,
 };
 use crate::api::fleet::{Fleet, FleetSpec};
+use crate::api::fleet_files::{AdoptSource, IfDifferent};
 use crate::api::labels;
 use crate::object::{Object, ObjectId, ObjectSet, digest, kinds};
 use crate::render::Settings;
@@ -25,7 +26,7 @@ use crate::render::Settings;
 /// What the first field of the file says.
 pub const FORMAT: &str = "k0smotron-fleet/saved-plan";
 /// Grows when a field changes its meaning, goes or comes: who knows an older one must not execute a newer one.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// Fewest digits of a digest that name a plan.
 const DIGEST_MIN: usize = 12;
 
@@ -95,6 +96,7 @@ pub struct SavedHub {
 pub enum SavedAction {
     Create,
     Change,
+    Adopt,
     Delete,
 }
 
@@ -114,6 +116,9 @@ pub struct SavedEntry {
     pub changes: Vec<FieldChange>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<String>,
+    /// Of `adopt`: the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<SavedAdoption>,
     /// Entries without which this one is not done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<ObjectId>,
@@ -135,6 +140,14 @@ pub struct SavedEntry {
     pub live_digest: Option<String>,
 }
 
+/// What the record of a cluster that is taken over says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SavedAdoption {
+    pub from: AdoptSource,
+    pub if_different: IfDifferent,
+}
+
 /// What a plan does not say itself.
 #[derive(Clone, Debug)]
 pub struct SavedFrom<'a> {
@@ -150,6 +163,7 @@ pub struct SavedFrom<'a> {
     pub named: BTreeSet<ObjectId>,
     /// What the plan was made from.
     pub live: &'a ObjectSet,
+    pub adopted: BTreeMap<ObjectId, SavedAdoption>,
     pub tool: &'static str,
 }
 
@@ -174,10 +188,7 @@ impl SavedPlan {
         let (let_go, written): (Vec<&Action>, Vec<&Action>) = plan
             .actions()
             .partition(|action| matches!(action.operation, Operation::PatchMetadata { .. }));
-        let entries: Vec<SavedEntry> = written
-            .into_iter()
-            .map(|action| entry(action, from.live))
-            .collect();
+        let entries: Vec<SavedEntry> = written.into_iter().map(|action| entry(action, from)).collect();
         let mut held = plan.held.clone();
         held.extend(let_go.into_iter().map(|action| Held {
             id: action.id.clone(),
@@ -320,10 +331,11 @@ fn contradiction(entry: &SavedEntry) -> Option<String> {
         .map(|_| format!("the entry of {id} writes another object"))
 }
 
-fn entry(action: &Action, live: &ObjectSet) -> SavedEntry {
+fn entry(action: &Action, from: &SavedFrom<'_>) -> SavedEntry {
     let (kind, uid, body) = match &action.operation {
         Operation::Create { body } => (SavedAction::Create, None, Some(body)),
         Operation::Apply { body, uid } => (SavedAction::Change, Some(uid.clone()), Some(body)),
+        Operation::Adopt { body, uid, .. } => (SavedAction::Adopt, Some(uid.clone()), Some(body)),
         Operation::Delete { uid, .. } => (SavedAction::Delete, Some(uid.clone()), None),
         // No plan of a fleet has these (what it lets go is held before); they keep their names only, and executing
         // finds them stale.
@@ -337,10 +349,11 @@ fn entry(action: &Action, live: &ObjectSet) -> SavedEntry {
         Operation::ChangeMembers { .. } => (SavedAction::Change, None, None),
     };
     let Withheld { object, digests } = body.map(withheld::take).unwrap_or_default();
-    let live = match (kind, live.get(&action.id)) {
+    let live = match (kind, from.live.get(&action.id)) {
         (SavedAction::Create, _) | (_, None) => BTreeMap::new(),
-        (SavedAction::Change | SavedAction::Delete, Some(live)) => {
-            stale::seen(live, body.is_some().then_some(&object))
+        (SavedAction::Change | SavedAction::Adopt | SavedAction::Delete, Some(live)) => {
+            let live = adopt::seen(&action.operation, live);
+            stale::seen(&live, body.is_some().then_some(&object))
         }
     };
     SavedEntry {
@@ -351,6 +364,10 @@ fn entry(action: &Action, live: &ObjectSet) -> SavedEntry {
         reason: action.reason.clone(),
         changes: action.changes.clone(),
         effects: action.effects.clone(),
+        adoption: match kind {
+            SavedAction::Adopt => from.adopted.get(&action.id).cloned(),
+            SavedAction::Create | SavedAction::Change | SavedAction::Delete => None,
+        },
         needs: action.needs.clone(),
         patch: body.is_some().then_some(object),
         desired_digest: body.map(|body| digest(&body.0)),
@@ -364,7 +381,7 @@ fn wave_name(entry: &SavedEntry) -> &'static str {
     match entry.action {
         SavedAction::Delete => "deletions",
         SavedAction::Create | SavedAction::Change if entry.object.namespace.is_empty() => "namespaces",
-        SavedAction::Create | SavedAction::Change => "changes",
+        SavedAction::Create | SavedAction::Change | SavedAction::Adopt => "changes",
     }
 }
 
@@ -376,6 +393,12 @@ fn action(entry: &SavedEntry) -> Action {
         operation: match entry.action {
             SavedAction::Create => Operation::Create { body },
             SavedAction::Change => Operation::Apply { body, uid },
+            SavedAction::Adopt => Operation::Adopt {
+                body,
+                uid,
+                resource_version: String::new(),
+                managed_fields: None,
+            },
             SavedAction::Delete => Operation::Delete {
                 uid,
                 resource_version: String::new(),

@@ -46,6 +46,8 @@ fn is_secret(steps: &[&str]) -> bool {
         // Whole charts with their values go in there.
         Some("k0sConfig") => below.iter().any(|step| secret_word(step).is_some()),
         Some("patches") => below.contains(&"content"),
+        // kubectl keeps the whole object there.
+        Some("annotations") => below.contains(&"kubectl.kubernetes.io~1last-applied-configuration"),
         Some(_) | None => false,
     }
 }

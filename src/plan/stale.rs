@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::saved::{SavedAction, SavedEntry, SavedPlan};
-use super::{Action, Held, Operation, Plan, shown, tracking};
+use super::{Action, Held, Operation, Plan, adopt, shown, tracking};
 use crate::api::labels;
 use crate::object::{Object, ObjectId, Observed, differences, digest, pointer};
 
@@ -93,12 +93,12 @@ pub(super) fn standing(entry: &SavedEntry, live: Option<&Object>, body: Option<&
                 ..one("metadata.uid", None, uid(live))
             }]),
         },
-        (SavedAction::Change, None) => Standing::Moved(vec![one(
+        (SavedAction::Change | SavedAction::Adopt, None) => Standing::Moved(vec![one(
             "metadata.uid",
             entry.uid.clone().map(Value::from),
             None,
         )]),
-        (SavedAction::Change | SavedAction::Delete, Some(found)) => {
+        (SavedAction::Change | SavedAction::Adopt | SavedAction::Delete, Some(found)) => {
             if found.uid() != entry.uid.as_deref() {
                 return Standing::Moved(vec![one(
                     "metadata.uid",
@@ -111,7 +111,10 @@ pub(super) fn standing(entry: &SavedEntry, live: Option<&Object>, body: Option<&
             {
                 return Standing::Done;
             }
-            let now = seen(found, entry.patch.as_ref());
+            let now = match &entry.adoption {
+                Some(adoption) => seen(&adopt::as_ours(found, &adoption.from).seen, entry.patch.as_ref()),
+                None => seen(found, entry.patch.as_ref()),
+            };
             if entry.live_digest == Some(digest(&json!(now))) {
                 return Standing::Fits;
             }
@@ -239,6 +242,9 @@ fn agreed(entry: &SavedEntry, wanted: Option<&Object>, anew: Option<&Action>) ->
     let is_same = match (&action.operation, entry.action) {
         (Operation::Create { body }, SavedAction::Create) => wanted == Some(body),
         (Operation::Apply { body, uid }, SavedAction::Change) => {
+            wanted == Some(body) && Some(uid) == entry.uid.as_ref()
+        }
+        (Operation::Adopt { body, uid, .. }, SavedAction::Adopt) => {
             wanted == Some(body) && Some(uid) == entry.uid.as_ref()
         }
         (Operation::Delete { uid, .. }, SavedAction::Delete) => Some(uid) == entry.uid.as_ref(),

@@ -103,6 +103,7 @@ impl Steps {
                             is_needed_by_pods(&action.id)
                         }
                         Operation::PatchMetadata { .. }
+                        | Operation::Adopt { .. }
                         | Operation::Grow { .. }
                         | Operation::Recreate { .. }
                         | Operation::Delete { .. }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::FleetPolicy;
+use super::marks::marks;
 use crate::api::labels;
 use crate::object::{Object, ObjectId, pointer};
 
@@ -26,14 +26,19 @@ pub(super) fn tracking(fleet: &str, id: &ObjectId) -> String {
     format!("{fleet}/{}/{}", id.namespace, id.name)
 }
 
-/// Says whose a live cluster is.
-pub(super) fn of(id: &ObjectId, live: &Object, policy: &FleetPolicy) -> Tracked {
+/// Says whether a live cluster belongs to the fleet with this id.
+pub fn is_member(id: &ObjectId, live: &Object, fleet: &str) -> bool {
+    of(id, live, Some(fleet)) == Tracked::Member
+}
+
+/// Says whose a live cluster is, for the fleet with the id `own` or for nobody's files.
+pub(super) fn of(id: &ObjectId, live: &Object, own: Option<&str>) -> Tracked {
     if let Some(other) = other_tracker(live) {
         return Tracked::Other(other);
     }
     let fleet = live.label(labels::FLEET_ID);
     let annotation = live.annotation(labels::TRACKING);
-    match (&policy.id, fleet, annotation) {
+    match (own, fleet, annotation) {
         (Some(own), Some(fleet), Some(annotation)) if fleet == own => {
             if annotation == tracking(own, id) {
                 Tracked::Member
@@ -63,34 +68,22 @@ pub(super) fn of(id: &ObjectId, live: &Object, policy: &FleetPolicy) -> Tracked 
 
 /// Returns who tracks a live cluster besides fleets of this program.
 fn other_tracker(live: &Object) -> Option<String> {
-    const MARKS: [(&str, bool, &str); 6] = [
-        ("argocd.argoproj.io/tracking-id", true, "Argo CD"),
-        ("argocd.argoproj.io/instance", false, "Argo CD"),
-        ("kustomize.toolkit.fluxcd.io/name", false, "Flux"),
-        ("helm.toolkit.fluxcd.io/name", false, "Flux"),
-        ("meta.helm.sh/release-name", true, "Helm"),
-        ("objectset.rio.cattle.io/hash", false, "Rancher Fleet"),
-    ];
-    let owners = live
-        .0
-        .pointer("/metadata/ownerReferences")
-        .and_then(Value::as_array);
-    if let Some(owner) = owners.and_then(|owners| owners.first()) {
-        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
-        return Some(format!("{} `{}`", text("kind"), text("name")));
+    if let Some(owner) = owner(live) {
+        return Some(owner);
     }
-    let is_helms = live.label(labels::APP_MANAGED_BY) == Some("Helm");
-    MARKS
-        .iter()
-        .find_map(|(key, is_annotation, tool)| {
-            let value = if *is_annotation {
-                live.annotation(key)
-            } else {
-                live.label(key)
-            };
-            value.map(|value| format!("{tool} (`{value}`)"))
-        })
-        .or_else(|| is_helms.then(|| "Helm".to_owned()))
+    let (mark, value) = marks(live).next()?;
+    Some(match value {
+        Some(value) => format!("{} (`{value}`)", mark.tool.name()),
+        None => mark.tool.name().to_owned(),
+    })
+}
+
+/// Returns kind and name of the object that a live cluster belongs to.
+pub(super) fn owner(live: &Object) -> Option<String> {
+    let owners = live.0.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owner = owners.first()?;
+    let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
+    Some(format!("{} `{}`", text("kind"), text("name")))
 }
 
 /// Returns the managers that apply the main resource, with their fields.
@@ -101,7 +94,7 @@ fn appliers(live: &Object) -> impl Iterator<Item = (&str, &Value)> {
 }
 
 /// Manager, operation, subresource and fields of every entry.
-fn managers(live: &Object) -> impl Iterator<Item = (&str, &str, &str, &Value)> {
+pub(super) fn managers(live: &Object) -> impl Iterator<Item = (&str, &str, &str, &Value)> {
     let entries = live
         .0
         .pointer("/metadata/managedFields")
@@ -125,19 +118,22 @@ pub(super) fn conflict(live: &Object, body: &Object, forced: &BTreeSet<String>) 
         labels::PROTECT_MANAGER,
         labels::OPERATOR_MANAGER,
     ];
-    const PEOPLES: [&str; 5] = ["kubectl", "k9s", "lens", "headlamp", "dashboard"];
     let sent = body.0.get("spec").and_then(Value::as_object)?;
     appliers(live)
         .filter(|(manager, _)| {
-            let lower = manager.to_lowercase();
-            !OURS.contains(manager)
-                && !forced.contains(*manager)
-                && !PEOPLES.iter().any(|tool| lower.starts_with(tool))
+            !OURS.contains(manager) && !forced.contains(*manager) && !is_a_persons_tool(manager)
         })
         .find_map(|(manager, fields)| {
             let path = common(sent, fields.get("f:spec")?, "spec")?;
             Some((manager.to_owned(), path))
         })
+}
+
+/// Says whether a field manager is a tool that people use by hand.
+pub(super) fn is_a_persons_tool(manager: &str) -> bool {
+    const TOOLS: [&str; 5] = ["kubectl", "k9s", "lens", "headlamp", "dashboard"];
+    let lower = manager.to_lowercase();
+    TOOLS.iter().any(|tool| lower.starts_with(tool))
 }
 
 /// Finds the first field that is both sent and owned.
@@ -189,7 +185,7 @@ pub(super) fn last_writer(live: &Object, pointer: &str) -> Option<String> {
 }
 
 /// How many steps of a pointer a `fieldsV1` holds.
-fn owned_depth(fields: &Value, pointer: &str) -> usize {
+pub(super) fn owned_depth(fields: &Value, pointer: &str) -> usize {
     let mut at = fields;
     let mut depth = 0;
     for step in pointer::steps(pointer) {

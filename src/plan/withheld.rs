@@ -48,11 +48,16 @@ fn walk(at: &str, value: &mut Value, digests: &mut BTreeMap<String, String>) {
 /// Returns the values of an object that `take` takes out.
 pub fn hidden_values(object: &Value) -> Vec<Value> {
     let whole = Object(object.clone());
-    let pointers = take(&whole).digests;
+    let pointers = hidden_places(&whole);
     pointers
-        .keys()
+        .iter()
         .filter_map(|pointer| object.pointer(pointer).cloned())
         .collect()
+}
+
+/// Returns the JSON pointers of the values that `take` takes out.
+pub fn hidden_places(object: &Object) -> Vec<String> {
+    take(object).digests.into_keys().collect()
 }
 
 /// Puts the values back that one of `sources` has at the same place with the same digest.

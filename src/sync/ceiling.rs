@@ -112,6 +112,11 @@ fn why_not(
         let text = "a sync lets no cluster go; `k0smotron-fleet apply` does";
         return Some((HeldReason::DeletionsOff, text.to_owned()));
     }
+    // Whoever can push could otherwise take the clusters of others in the same namespaces.
+    if matches!(action.operation, Operation::Adopt { .. }) {
+        let text = "a sync takes no cluster over; `k0smotron-fleet apply` does, once";
+        return Some((HeldReason::OtherOwner, text.to_owned()));
+    }
     let namespace = if action.id.kind == kinds::NAMESPACE {
         &action.id.name
     } else {
@@ -274,6 +279,26 @@ mod tests {
             reasons,
             [HeldReason::Refused, HeldReason::Refused, HeldReason::DeletionsOff]
         );
+        assert_eq!(limited.pending, None);
+    }
+
+    #[test]
+    fn a_push_takes_no_cluster_from_anybody() {
+        let mut adopt = action("theirs", Impact::Safe);
+        adopt.operation = Operation::Adopt {
+            body: Object::default(),
+            uid: "u".into(),
+            resource_version: "1".into(),
+            managed_fields: None,
+        };
+        let limited = limit(
+            plan(vec![adopt]),
+            Vec::new(),
+            MaxImpact::DataLoss,
+            &Limits::default(),
+        );
+        assert!(limited.plan.is_empty());
+        assert_eq!(limited.plan.held[0].reason, HeldReason::OtherOwner);
         assert_eq!(limited.pending, None);
     }
 

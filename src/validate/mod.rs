@@ -33,7 +33,7 @@ use std::thread;
 pub use self::convert::{cluster as convert_cluster, join_token as convert_join_token};
 pub use self::defaults::Defaults;
 pub use self::kind::{Foreign, foreign};
-pub use self::records::{Adoption, Removal};
+pub use self::records::{Adopted, Adoption, Removal};
 pub use self::set::{ClusterSet, Rows, Written};
 
 use self::cluster::{Candidate, Verdicts};

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::metadata::{self, Scope};
 use super::schema::{self, Schema};
-use crate::api::fleet_files::{AdoptSpec, RemovedSpec, Target};
+use crate::api::fleet_files::{AdoptSource, AdoptSpec, IfDifferent, RemovedSpec, Target};
+use crate::api::labels;
 use crate::api::names::CLUSTER_NAME_MAX;
 use crate::diagnostic::{Code, Finding, Findings, Span};
 use crate::parse::{Document, Node};
@@ -17,15 +19,21 @@ pub struct Record<S> {
     pub spec: S,
     /// Where the cluster is named.
     pub place: Span,
-    /// Where the kind of the record stands.
-    pub kind: Span,
 }
 
 /// A cluster that was taken out of the files on purpose.
 pub type Removal = Record<RemovedSpec>;
 
 /// A cluster that was somebody else's.
-pub type Adoption = Record<AdoptSpec>;
+pub type Adoption = Record<Adopted>;
+
+/// What a record of kind Adopt says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Adopted {
+    pub target: Target,
+    pub from: AdoptSource,
+    pub if_different: IfDifferent,
+}
 
 /// Checks the records of removed clusters; one for each cluster.
 pub(super) fn removed(documents: &[Document], findings: &mut Findings) -> Vec<Removal> {
@@ -37,17 +45,38 @@ pub(super) fn removed(documents: &[Document], findings: &mut Findings) -> Vec<Re
 
 /// Checks the records of adopted clusters; one for each cluster.
 pub(super) fn adopted(documents: &[Document], findings: &mut Findings) -> Vec<Adoption> {
-    let read = |document: &Document, findings: &mut Findings| -> Option<AdoptSpec> {
-        let spec: AdoptSpec = check(document, "Adopt", &schema::ADOPT, findings)?;
-        if spec.from.fleet.is_some() == spec.from.manager.is_some() {
-            findings.push(
-                Finding::new(Code::RuleBroken, "`spec.from` names a fleet or a manager")
-                    .primary(document.root.nearest_place("/spec/from").name(), "")
-                    .hint("write exactly one of `fleet` and `manager`"),
-            );
+    let read = |document: &Document, findings: &mut Findings| -> Option<Adopted> {
+        let AdoptSpec {
+            target,
+            from,
+            if_different,
+        } = check(document, "Adopt", &schema::ADOPT, findings)?;
+        let wrong = |message: &str, at: &str, hint: &str| {
+            Finding::new(Code::RuleBroken, message)
+                .primary(document.root.nearest_place(at).name(), "")
+                .hint(hint)
+        };
+        let Some(from) = from.source() else {
+            findings.push(wrong(
+                "`spec.from` names a fleet or a manager",
+                "/spec/from",
+                "write exactly one of `fleet` and `manager`",
+            ));
+            return None;
+        };
+        if from == AdoptSource::Manager(labels::FLEET_MANAGER.to_owned()) {
+            findings.push(wrong(
+                &format!("`{}` is the field manager of every fleet", labels::FLEET_MANAGER),
+                "/spec/from/manager",
+                "write `fleet:` and the id of the fleet that has it",
+            ));
             return None;
         }
-        Some(spec)
+        Some(Adopted {
+            target,
+            from,
+            if_different: if_different.unwrap_or(IfDifferent::Fail),
+        })
     };
     records(documents, read, |spec| &spec.target, findings)
 }
@@ -67,8 +96,7 @@ fn records<S>(
         };
         let place = document.root.nearest_place("/spec/target/name").value;
         if is_first(&mut first, target(&spec), place, findings) {
-            let kind = document.root.nearest_place("/kind").value;
-            records.push(Record { spec, place, kind });
+            records.push(Record { spec, place });
         }
     }
     records.retain(|record| {

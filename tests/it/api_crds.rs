@@ -157,8 +157,8 @@ fn the_schema_for_files_refuses_what_the_server_would_drop() {
 const TWO_LINES: &str =
     "{apiVersion: k0smotron.io/v1beta1, kind: K0smotronCluster, metadata: {name: payments}}";
 
-/// A CRD of another product in the same group, whose short name is known to its users.
-fn clusters_of_another_product() -> CustomResourceDefinition {
+/// The CRD of another product in the same group, whose short name is known to its users.
+pub fn clusters_of_another_product() -> CustomResourceDefinition {
     let open = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
     serde_json::from_value(json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -168,7 +168,10 @@ fn clusters_of_another_product() -> CustomResourceDefinition {
             "group": "k0smotron.io",
             "scope": "Namespaced",
             "names": {"kind": "Cluster", "plural": "clusters", "singular": "cluster", "shortNames": ["kmc"]},
-            "versions": [{"name": "v1beta2", "served": true, "storage": true, "schema": open}],
+            "versions": [
+                {"name": "v1beta1", "served": true, "storage": false, "schema": open},
+                {"name": "v1beta2", "served": true, "storage": true, "schema": open},
+            ],
         },
     }))
     .unwrap()

@@ -137,10 +137,11 @@ async fn missing_rights_are_named() {
           at             berlin.yaml:1:1
     Plan: 1 to create, 0 to change, 0 to DELETE
     --- stderr
-    error: cannot write what the hub has to remember of the fleet
-    caused by: not allowed to patch configmaps in namespace `NS`
-    caused by: configmaps "k0smotron-fleet-acme-7f3a" is forbidden: User "system:serviceaccount:NS:tenant" cannot patch resource "configmaps" in API group "" in the namespace "NS"
-    hint: a Role or ClusterRole must grant it; ask with `kubectl auth can-i patch configmaps --namespace NS`
+    note: not known whether k0smotron runs clusters of the same names: not allowed to list clusters.k0smotron.io in namespace `NS`
+    error: cannot take the lock of the fleet
+    caused by: not allowed to get leases.coordination.k8s.io in namespace `NS`
+    caused by: leases.coordination.k8s.io "k0smotron-fleet-acme-7f3a" is forbidden: User "system:serviceaccount:NS:tenant" cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "NS"
+    hint: a Role or ClusterRole must grant it; ask with `kubectl auth can-i get leases.coordination.k8s.io --namespace NS`
     --- exit 1
     "#);
 }

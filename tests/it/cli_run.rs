@@ -24,7 +24,11 @@ async fn a_plan_without_changes_reads_little_and_writes_nothing() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     let seen = proxy.seen();
     let asked: Vec<&str> = seen.iter().map(|request| request.uri.as_str()).collect();
-    assert_eq!(seen.len(), 3, "kube-system, parent, clusters: {asked:?}");
+    assert_eq!(
+        seen.len(),
+        4,
+        "kube-system, parent, clusters, those of k0smotron: {asked:?}"
+    );
     assert!(seen.iter().all(|request| !request.is_write()), "{asked:?}");
     assert!(
         seen.iter()

@@ -181,12 +181,12 @@ async fn a_plan_that_was_altered_or_is_of_another_version_is_not_done() {
         "{}",
         output.stderr
     );
-    document["formatVersion"] = json!(2);
+    document["formatVersion"] = json!(99);
     fleet.write("newer.json", &document.to_string());
     let output = fleet.program.run(&["show", "newer.json"]).await;
     insta::assert_snapshot!(transcript(&output, &[]), @r"
     --- stderr
-    error: `newer.json` cannot be used: it was written by another version of the program (format 2, this one knows 1)
+    error: `newer.json` cannot be used: it was written by another version of the program (format 99, this one knows 2)
     hint: plan again with this program: `k0smotron-fleet plan --out FILE`
     --- exit 1
     ");

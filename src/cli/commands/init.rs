@@ -9,6 +9,7 @@ use crate::cli::args::Hub;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub;
+use crate::cli::new_file::{make_directory, write_new};
 use crate::cli::source;
 use crate::cli::ui::Ui;
 use crate::fleet;
@@ -152,23 +153,6 @@ fn refuse_nested(directory: &Path) -> Result<(), CliError> {
         .hint("put cluster files here; they belong to that fleet")),
         None => Ok(()),
     }
-}
-
-fn make_directory(path: &Path) -> Result<(), CliError> {
-    std::fs::create_dir_all(path).map_err(|error| {
-        CliError::failed(format!("cannot make the directory `{}`", path.display())).caused_by(&error)
-    })
-}
-
-/// Writes a file that is not there yet; whoever made it meanwhile keeps it.
-fn write_new(path: &Path, content: &str) -> Result<(), CliError> {
-    use std::io::Write as _;
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(content.as_bytes()));
-    written.map_err(|error| CliError::failed(format!("cannot write `{}`", path.display())).caused_by(&error))
 }
 
 fn name_of(directory: &Path) -> String {

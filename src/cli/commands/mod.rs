@@ -1,11 +1,13 @@
 //! One file a verb: its arguments and what it does.
 
+pub mod adopt;
 pub mod apply;
 pub mod completion;
 pub mod controller;
 pub mod convert;
 pub mod crds;
 pub mod explain;
+pub mod export;
 pub mod init;
 pub mod install;
 pub mod plan;

@@ -33,8 +33,9 @@ pub fn annotations(plan: &Plan, findings: &Findings, tree: &SourceTree, summary:
     });
     for block in &blocks {
         let level = match (block.verb(), block.first.impact) {
-            (Verb::Delete, _) | (Verb::Create | Verb::Change, Impact::DataLoss) => "error",
-            (Verb::Create | Verb::Change, Impact::Disruptive | Impact::Unknown) => "warning",
+            (Verb::Delete, _) | (Verb::Create | Verb::Change | Verb::Adopt, Impact::DataLoss) => "error",
+            (Verb::Adopt, Impact::Safe | Impact::Rolling | Impact::Disruptive | Impact::Unknown)
+            | (Verb::Create | Verb::Change, Impact::Disruptive | Impact::Unknown) => "warning",
             (Verb::Create | Verb::Change, Impact::Safe | Impact::Rolling) => "notice",
         };
         let title = format!(

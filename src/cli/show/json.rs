@@ -82,6 +82,7 @@ pub fn plan(plan: &Plan) -> serde_json::Map<String, Value> {
         "summary": {
             "create": counts.create,
             "change": counts.change,
+            "adopt": counts.adopt,
             "delete": counts.delete,
             "held": counts.held,
             "unchanged": counts.unchanged,
@@ -149,11 +150,12 @@ fn entry(wave: &str, action: &Action) -> Value {
     })
 }
 
-/// Returns `create`, `change` or `delete`.
+/// Returns `create`, `change`, `adopt` or `delete`.
 pub fn verb(operation: &Operation) -> &'static str {
     match operation.verb() {
         Verb::Create => "create",
         Verb::Change => "change",
+        Verb::Adopt => "adopt",
         Verb::Delete => "delete",
     }
 }

@@ -155,6 +155,7 @@ fn written(block: &Block<'_>) -> String {
         Verb::Delete => (format!("**DELETE, {impact}**"), usize::MAX),
         Verb::Create => ("create".to_owned(), NAMES_MAX),
         Verb::Change => (format!("**{impact}**"), NAMES_MAX),
+        Verb::Adopt => (format!("**adopt, {impact}**"), NAMES_MAX),
     };
     let names = names(&block.ids, most);
     let mut text = format!("- {word} {names}");

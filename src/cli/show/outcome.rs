@@ -29,7 +29,7 @@ pub fn text(plan: &Plan, outcome: &Outcome) -> String {
         .actions()
         .map(|action| (&action.id, &action.operation))
         .collect();
-    let (mut created, mut changed, mut deleted) = (0, 0, 0);
+    let (mut created, mut changed, mut adopted, mut deleted) = (0, 0, 0, 0);
     let mut undone: BTreeMap<&ObjectId, (&str, &str)> = BTreeMap::new();
     let (mut not_done, mut failed, mut unknown) = (0, 0, 0);
     for (id, result) in &outcome.results {
@@ -37,6 +37,7 @@ pub fn text(plan: &Plan, outcome: &Outcome) -> String {
             ActionResult::Done { .. } => match operations.get(id).map(|operation| operation.verb()) {
                 Some(Verb::Create) | None => created += 1,
                 Some(Verb::Change) => changed += 1,
+                Some(Verb::Adopt) => adopted += 1,
                 Some(Verb::Delete) => deleted += 1,
             },
             ActionResult::Foreign { owner } => {
@@ -66,11 +67,11 @@ pub fn text(plan: &Plan, outcome: &Outcome) -> String {
                 .map(|line| format!("      {line}\n")),
         );
     }
-    let mut parts = vec![
-        format!("{created} created"),
-        format!("{changed} changed"),
-        format!("{deleted} deleted"),
-    ];
+    let mut parts = vec![format!("{created} created"), format!("{changed} changed")];
+    if adopted > 0 {
+        parts.push(format!("{adopted} adopted"));
+    }
+    parts.push(format!("{deleted} deleted"));
     for (count, word) in [
         (not_done, "not done"),
         (failed, "failed"),

@@ -141,6 +141,9 @@ pub fn summary(plan: &Plan, fleet: Option<&Fleet>) -> String {
         parts.push(format!("{} to create", counts.create));
         let impacts = impacts(plan);
         parts.push(format!("{} to change{impacts}", counts.change));
+        if counts.adopt > 0 {
+            parts.push(format!("{} to adopt", counts.adopt));
+        }
         let budget = match fleet {
             Some(Fleet { spec, .. }) if counts.delete > 0 => format!(
                 " (budget {} / {} %)",
@@ -227,6 +230,7 @@ fn entry(block: &Block<'_>, width: usize, detail: Detail) -> String {
     let (style, symbol, word, impact) = match block.verb() {
         Verb::Create => (CREATE, '+', "create", None),
         Verb::Change => (CHANGE, '~', action.impact.as_str(), None),
+        Verb::Adopt => (CHANGE, '>', "adopt", Some(action.impact.as_str())),
         Verb::Delete => (DELETE, '-', "DELETE", Some(action.impact.as_str())),
     };
     let title = title(&block.ids);
@@ -308,7 +312,7 @@ pub fn upgrade(upgraded: &[Upgraded], now: u32, then: u32) -> String {
 fn of_child(action: &Action) -> String {
     let (style, symbol) = match action.operation.verb() {
         Verb::Create => (CREATE, '+'),
-        Verb::Change => (CHANGE, '~'),
+        Verb::Change | Verb::Adopt => (CHANGE, '~'),
         Verb::Delete => (DELETE, '-'),
     };
     let line = format!(

@@ -7,13 +7,17 @@ use crate::object::Object;
 pub fn documents<'a>(objects: impl Iterator<Item = (&'a str, &'a Object)>) -> Result<String, CliError> {
     let mut text = String::new();
     for (path, object) in objects {
-        let document = serde_saphyr::to_string(object).map_err(|error| {
-            CliError::failed(format!("cannot write an object of `{path}` as YAML")).caused_by(&error)
-        })?;
-        text.push_str(&format!("---\n# {path}\n{document}"));
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
+        text.push_str(&format!("---\n# {path}\n{}", document(object)?));
+    }
+    Ok(text)
+}
+
+/// Returns one object, with a line end.
+pub fn document(object: &Object) -> Result<String, CliError> {
+    let mut text = serde_saphyr::to_string(object)
+        .map_err(|error| CliError::failed("cannot write an object as YAML").caused_by(&error))?;
+    if !text.ends_with('\n') {
+        text.push('\n');
     }
     Ok(text)
 }

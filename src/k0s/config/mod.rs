@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use super::Version;
 
 pub use self::document::{Forced, ForcedStorage, configuration, has_node_local_load_balancing};
+pub use self::shape::is_credential;
 
 /// What follows from a problem of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -115,7 +115,7 @@ impl Walk {
             (Shape::Mapping(_) | Shape::Words, other) => self.wrong_type(at, other, "a mapping", None),
             (Shape::List(_) | Shape::Texts, other) => self.wrong_type(at, other, "a list", None),
             (Shape::Text, other) => {
-                self.wrong_type(at, other, "text", quotes(other).filter(|_| !is_secret(at)));
+                self.wrong_type(at, other, "text", quotes(other).filter(|_| !is_credential(at)));
             }
             (Shape::Number, other) => {
                 let digits = other.as_str().filter(|text| text.parse::<i64>().is_ok());
@@ -173,7 +173,7 @@ impl Walk {
 
     /// Reports a value of another type, which k0s cannot decode.
     fn wrong_type(&mut self, at: &str, found: &Value, wanted: &str, instead: Option<String>) {
-        let what = if is_secret(at) {
+        let what = if is_credential(at) {
             format!("must be {wanted}")
         } else {
             format!("must be {wanted}, not {}", shown(found))
@@ -259,8 +259,8 @@ fn list(words: &[&str]) -> String {
     quoted.join(", ")
 }
 
-/// Fields whose value no message repeats.
-fn is_secret(at: &str) -> bool {
+/// Says whether the field at this pointer is one for a password: no message repeats its value.
+pub fn is_credential(at: &str) -> bool {
     ["/password", "/dataSource", "/authPass"]
         .iter()
         .any(|field| at.ends_with(field))

@@ -1,11 +1,13 @@
 //! Tests of whole plans: tables, laws, and the operator's passes on a model of the API server.
 
+mod adopt;
 mod children;
 mod fleet;
 mod laws;
 mod model;
 mod preview;
 mod removed;
+mod replaced;
 mod saved;
 
 use serde_json::{Value, json};
@@ -59,6 +61,7 @@ fn policy() -> FleetPolicy {
         force_conflicts: Default::default(),
         missing_namespaces: Default::default(),
         removed: Default::default(),
+        adopted: Default::default(),
     }
 }
 
@@ -91,6 +94,7 @@ fn lines(plan: &Plan) -> Vec<String> {
         match action.operation.verb() {
             Verb::Create => format!("+ {name}"),
             Verb::Delete => format!("- {name} {}", action.impact.as_str()),
+            Verb::Adopt => format!("> {name} {}", action.impact.as_str()),
             Verb::Change => format!("~ {name} {}", action.impact.as_str()),
         }
     };

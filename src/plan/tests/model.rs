@@ -31,6 +31,20 @@ fn execute(server: &mut Observed, action: &Action, manager: &str) {
             let secret = issued(server, id, secret, issue);
             update(server, id, uid, &secret, manager);
         }
+        Operation::Adopt {
+            body,
+            uid,
+            resource_version,
+            managed_fields,
+        } => {
+            let mut live = server.objects.remove(id).expect("what is taken over exists");
+            assert_eq!(live.resource_version(), Some(resource_version.as_str()), "{id}");
+            if let Some(fields) = managed_fields {
+                live.0["metadata"]["managedFields"] = fields.clone();
+            }
+            put(server, id, live);
+            update(server, id, uid, body, manager);
+        }
         Operation::Fill { secret, uid, .. } => match uid {
             None => create(server, id, secret, manager),
             Some(uid) => update(server, id, uid, secret, manager),

@@ -7,7 +7,7 @@ use crate::api::fleet_files::RemovalPolicy;
 use crate::object::digest;
 use crate::render::Settings;
 
-fn saved(plan: &Plan, live: &Observed) -> SavedPlan {
+pub(super) fn saved(plan: &Plan, live: &Observed) -> SavedPlan {
     let settings = Settings::standard();
     SavedPlan::of(
         plan,
@@ -25,6 +25,7 @@ fn saved(plan: &Plan, live: &Observed) -> SavedPlan {
             namespaces: Default::default(),
             named: Default::default(),
             live: &live.objects,
+            adopted: Default::default(),
             tool: "0.1.0",
         },
     )
