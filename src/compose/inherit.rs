@@ -82,19 +82,7 @@ impl Inheritance {
         let above = directories(path);
         let is_unknown = basis == Basis::Unknown || above.iter().any(|level| self.unknown.contains(*level));
         let basis = if is_unknown { Basis::Unknown } else { Basis::Known };
-        if self.levels.is_empty() {
-            return Draft { document, basis };
-        }
-        let labels = own_labels(&document);
-        let mut chosen = Vec::new();
-        for level in above {
-            let siblings = self.levels.get(level).map(Vec::as_slice).unwrap_or_default();
-            let matching = siblings
-                .iter()
-                .enumerate()
-                .filter(|(_, one)| one.selector.matches(&labels));
-            chosen.extend(matching.map(|(index, _)| (level.to_owned(), index)));
-        }
+        let chosen = self.chosen(&document, path);
         if chosen.is_empty() {
             return Draft { document, basis };
         }
@@ -109,6 +97,33 @@ impl Inheritance {
         let root = merge::cluster(&base, root);
         let document = Document { file, root };
         Draft { document, basis }
+    }
+
+    /// Returns what a cluster inherits, the nearest first. `path` is as for [`Self::draft`].
+    pub fn defaults(&self, document: &Document, path: &str) -> Vec<&Node> {
+        let chosen = self.chosen(document, path);
+        let nearest_first = chosen.iter().rev();
+        nearest_first
+            .map(|(level, index)| &self.levels[level][*index].root)
+            .collect()
+    }
+
+    /// Chooses the defaults of a cluster, the farthest first.
+    fn chosen(&self, document: &Document, path: &str) -> Chosen {
+        if self.levels.is_empty() {
+            return Chosen::new();
+        }
+        let labels = own_labels(document);
+        let mut chosen = Chosen::new();
+        for level in directories(path) {
+            let siblings = self.levels.get(level).map(Vec::as_slice).unwrap_or_default();
+            let matching = siblings
+                .iter()
+                .enumerate()
+                .filter(|(_, one)| one.selector.matches(&labels));
+            chosen.extend(matching.map(|(index, _)| (level.to_owned(), index)));
+        }
+        chosen
     }
 
     /// Joins defaults: those of one directory side by side, nearer directories over farther ones.

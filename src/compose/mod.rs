@@ -11,6 +11,7 @@ mod inherit;
 mod merge;
 mod records;
 mod rows;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +20,11 @@ use serde_json::{Map, Value, json};
 use crate::api::fleet::Fleet;
 use crate::diagnostic::{FileId, Findings, SourceTree, Span};
 use crate::object::{Object, ObjectId, kinds, pointer};
-use crate::parse::{self, Data, Node};
+use crate::parse::{self, Data, Document, Node};
 use crate::validate::{self, Adoption, Basis, Checked, Cluster, ClusterSet, Draft, Parts, Removal, Rows};
 
 use self::inherit::Inheritance;
+pub use self::why::{Layer, Origin, Said, Why, read_with_why};
 
 /// One cluster as it is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +92,19 @@ impl Reading {
 
 /// Reads a fleet: parse, sort, inherit, validate, compose. Never fails; what is wrong is in the findings.
 pub fn read(tree: &SourceTree) -> Reading {
+    read_watched(tree, &mut |_, _, _| {})
+}
+
+/// Where a cluster is written that inherits nothing yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WrittenIn {
+    Document,
+    /// A template and a row.
+    Set,
+}
+
+/// Reads as [`read`] does, and shows every cluster before it is laid over what it inherits.
+fn read_watched(tree: &SourceTree, watch: &mut dyn FnMut(&Inheritance, &Document, WrittenIn)) -> Reading {
     let mut findings = tree.findings().clone();
     let (documents, problems) = parse::documents(tree);
     findings.extend(problems);
@@ -113,6 +128,7 @@ pub fn read(tree: &SourceTree) -> Reading {
         .into_iter()
         .map(|document| {
             let path = &tree.file(document.file).path;
+            watch(&inheritance, &document, WrittenIn::Document);
             inheritance.draft(document, path, Basis::Known)
         })
         .collect();
@@ -124,10 +140,10 @@ pub fn read(tree: &SourceTree) -> Reading {
     for set in &sets {
         let path = &tree.file(set.file).path;
         let expanded = expand::clusters(set, &sources, &mut budget, &mut findings);
-        let inherited = expanded
-            .into_iter()
-            .map(|one| inheritance.draft(one.document, path, one.basis));
-        drafts.extend(inherited);
+        for one in expanded {
+            watch(&inheritance, &one.document, WrittenIn::Set);
+            drafts.push(inheritance.draft(one.document, path, one.basis));
+        }
     }
     inheritance.report(&mut findings);
     let (checked, problems) = validate::clusters(drafts, fleet.as_ref());
@@ -259,10 +275,8 @@ fn add_places(node: &Node, pointer: &str, places: &mut BTreeMap<String, Span>) {
             for entry in entries.iter().filter(|entry| !entry.value.is_null()) {
                 let pointer = pointer::push(pointer, &entry.key);
                 add_places(&entry.value, &pointer, places);
-                // A value that stands in front of its key or in another file was put in from a row.
                 let (key, value) = (entry.key_span, entry.value.span);
-                let is_put_in = key.file != value.file || value.start < key.start;
-                places.insert(pointer, if is_put_in { value } else { key });
+                places.insert(pointer, if is_put_in(key, value) { value } else { key });
             }
         }
         Data::Sequence(items) => {
@@ -274,6 +288,12 @@ fn add_places(node: &Node, pointer: &str, places: &mut BTreeMap<String, Span>) {
         }
         Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) => {}
     }
+}
+
+/// Tells whether a value stands elsewhere than its key: in front of it or in another file. It was put in from a row, or
+/// through an alias.
+fn is_put_in(key: Span, value: Span) -> bool {
+    key.file != value.file || value.start < key.start
 }
 
 #[cfg(test)]

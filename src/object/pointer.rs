@@ -45,6 +45,47 @@ pub fn to_field_path(pointer: &str) -> String {
     path
 }
 
+/// Reads a path as people write it, `spec.manifests[0].name` or `metadata.labels["a.b/c"]`, into a JSON pointer; one that
+/// is a JSON pointer already stays as it is.
+///
+/// *Shape*: quotes in brackets may be left out. `None` for what is no path: empty, or with a bracket that stays open.
+pub fn from_field_path(path: &str) -> Option<String> {
+    if path.starts_with('/') {
+        return Some(path.to_owned());
+    }
+    let mut pointer = String::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        let step = if let Some(bracket) = rest.strip_prefix('[') {
+            let (step, behind) = bracketed(bracket)?;
+            rest = behind.strip_prefix('.').unwrap_or(behind);
+            step
+        } else {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            let (step, behind) = rest.split_at(end);
+            rest = behind.strip_prefix('.').unwrap_or(behind);
+            step.to_owned()
+        };
+        if step.is_empty() {
+            return None;
+        }
+        pointer = push(&pointer, &step);
+    }
+    (!pointer.is_empty() && !path.ends_with('.')).then_some(pointer)
+}
+
+/// Splits `"a.b/c"].name` or `0].name` into the step and what is behind the bracket.
+fn bracketed(text: &str) -> Option<(String, &str)> {
+    if text.starts_with('"') {
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
+        let step = values.next()?.ok()?;
+        let behind = text.get(values.byte_offset()..)?;
+        return Some((step, behind.strip_prefix(']')?));
+    }
+    let (step, behind) = text.split_once(']')?;
+    Some((step.to_owned(), behind))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +98,31 @@ mod tests {
             r#"metadata.labels["a.b/c"]"#
         );
         assert_eq!(push("/metadata/labels", "a.b/c"), "/metadata/labels/a.b~1c");
+    }
+
+    #[test]
+    fn paths_that_people_write_become_pointers() {
+        for (path, pointer) in [
+            ("spec.manifests[0].name", "/spec/manifests/0/name"),
+            (r#"metadata.labels["a.b/c"]"#, "/metadata/labels/a.b~1c"),
+            ("metadata.labels[a.b/c]", "/metadata/labels/a.b~1c"),
+            (r#"a["x]\"y"].b"#, "/a/x]\"y/b"),
+            ("/spec/version", "/spec/version"),
+        ] {
+            assert_eq!(from_field_path(path).as_deref(), Some(pointer), "{path}");
+        }
+        for wrong in [
+            "",
+            ".",
+            "spec.",
+            "spec..a",
+            "spec[",
+            "spec[]",
+            r#"spec["a"#,
+            r#"spec["a"x]"#,
+        ] {
+            assert_eq!(from_field_path(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod front_manifests;
 mod gather;
 mod given_keys;
 mod growth;
+mod imagined;
 mod k0s_settings;
 mod key_plan;
 mod key_secrets;
@@ -65,6 +66,7 @@ pub use facts::{
 pub use fill::{Fill, Part, Source, SourceVersion};
 pub use front::{Agents, Front};
 pub use given_keys::UNUSABLE as GIVEN_UNUSABLE;
+pub use imagined::{Child, Imagined, imagine};
 pub use objects::{check, objects};
 pub use patches::strategic::apply as apply_strategic;
 pub use patches::{MATCHES_NOTHING, merge_keys};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::imagined::{self, Executed};
 use super::{
     Answer, Answers, Desired, Facts, ResolvedCluster, Settings, SourceFacts, Stalled, objects, resolve,
 };
@@ -11,7 +12,7 @@ use crate::api::{K0smotronCluster, labels, names};
 use crate::object::{Object, ObjectId, Observed, kinds};
 use crate::pki::{Given, Issue, KeyPurpose};
 
-pub(super) const NOW: &str = "2026-09-01T12:00:00Z";
+pub(super) use super::imagined::NOW;
 
 #[derive(Clone)]
 pub(super) struct World {
@@ -142,165 +143,28 @@ impl World {
     /// Runs one pass; says whether it changed anything.
     pub fn pass(&mut self) -> bool {
         let before = self.live.clone();
-        // Roots first, as apply does.
         let answers = self.answers();
-        let (roots, rest): (Vec<_>, Vec<_>) = answers.into_iter().partition(
-            |(_, answer)| matches!(answer, Answer::Want(Desired::Key { purpose, .. }) if purpose.is_root()),
-        );
-        for (id, answer) in roots.into_iter().chain(rest) {
-            match answer {
-                Answer::Keep { .. } | Answer::Want(Desired::AsItIs) => {}
-                Answer::Drop { .. } => {
-                    if self.live.remove(&id).is_some() {
-                        self.dropped.push(id);
-                    }
-                }
-                Answer::Want(Desired::Object(object)) => self.write(id, object),
-                Answer::Want(Desired::Key { secret, issue, .. }) => self.issue(id, secret, &issue),
-                Answer::Want(Desired::Filled { mut secret, fill }) => {
-                    let told = [labels::CONTENT_DIGEST, labels::SOURCE_VERSION];
-                    let is_same = |live: &Object| {
-                        told.iter()
-                            .all(|key| live.annotation(key) == secret.annotation(key))
-                    };
-                    if self.live.get(&id).is_some_and(is_same) {
-                        continue;
-                    }
-                    secret.0["metadata"]["annotations"][labels::SOURCE_DIGEST] =
-                        json!(format!("digest-of-{}", fill.source.version.as_str()));
-                    self.write(id, secret);
-                }
-                Answer::Want(Desired::Grown { size }) => {
-                    let claim = self.live.get_mut(&id).unwrap();
-                    claim.0["spec"]["resources"]["requests"]["storage"] = json!(size);
-                    claim.0["status"]["capacity"]["storage"] = json!(size);
-                    self.grown.push(id.name);
-                }
-                Answer::Want(Desired::Metadata { patch }) => {
-                    let live = self.live.get_mut(&id).unwrap();
-                    merge(&mut live.0["metadata"], patch);
-                }
-            }
-        }
+        let Executed { dropped, grown } = imagined::execute(&mut self.live, answers.clone(), &self.given);
+        self.dropped.extend(dropped);
+        self.grown.extend(grown);
+        self.assert_signed_by_whom_was_meant(&answers);
         self.live != before
     }
 
-    fn write(&mut self, id: ObjectId, mut object: Object) {
-        let old = self.live.get(&id).cloned();
-        object.0["metadata"]["uid"] = json!(format!("uid-of-{}-{}", id.kind, id.name));
-        match id.kind {
-            kinds::SERVICE => serve(&mut object, old.as_ref()),
-            kinds::STATEFUL_SET => {
-                let replicas = object.0["spec"]["replicas"].clone();
-                object.0["metadata"]["generation"] = json!(1);
-                object.0["status"] = json!({
-                    "observedGeneration": 1, "replicas": replicas, "readyReplicas": replicas,
-                    "updatedReplicas": replicas,
-                });
-                self.claim(&id, &object);
+    fn assert_signed_by_whom_was_meant(&self, answers: &Answers) {
+        for (id, answer) in answers {
+            if let Answer::Want(Desired::Key {
+                issue:
+                    Issue::Leaf { issuer, .. }
+                    | Issue::Delivered { issuer, .. }
+                    | Issue::Kubeconfig { issuer, .. },
+                ..
+            }) = answer
+            {
+                let print = self.live[id].annotation(labels::ISSUER).unwrap();
+                let meant = issuer.fingerprint.as_deref();
+                assert!(meant.is_none_or(|meant| meant == print), "{id}");
             }
-            _ => {}
-        }
-        self.live.insert(id, object);
-    }
-
-    fn claim(&mut self, id: &ObjectId, object: &Object) {
-        let templates = object
-            .0
-            .pointer("/spec/volumeClaimTemplates")
-            .and_then(Value::as_array);
-        for template in templates.into_iter().flatten() {
-            for ordinal in 0..object.integer("/spec/replicas").unwrap_or_default() {
-                let first = template["metadata"]["name"].as_str().unwrap();
-                let name = format!("{first}-{}-{ordinal}", id.name);
-                let claim = ObjectId::new(kinds::PERSISTENT_VOLUME_CLAIM, "tenant-7", &name);
-                self.live.entry(claim).or_insert_with(|| {
-                    let mut claim = template.clone();
-                    claim["metadata"]["name"] = json!(name);
-                    claim["metadata"]["namespace"] = json!("tenant-7");
-                    let capacity = claim["spec"]["resources"]["requests"].clone();
-                    claim["status"] = json!({"phase": "Bound", "capacity": capacity});
-                    Object(claim)
-                });
-            }
-        }
-    }
-
-    fn issue(&mut self, id: ObjectId, mut secret: Object, issue: &Issue) {
-        let serial = self.live.get(&id).map_or(1, |_| 2);
-        let annotations = &mut secret.0["metadata"]["annotations"];
-        annotations[labels::FINGERPRINT] = json!(format!("print-of-{}-{serial}", id.name));
-        annotations[labels::NOT_AFTER] = json!("2027-09-01T12:00:00Z");
-        if let Issue::Leaf { issuer, .. }
-        | Issue::Delivered { issuer, .. }
-        | Issue::Kubeconfig { issuer, .. } = issue
-        {
-            let of_user = self.given.values().find(|given| given.secret == issuer.secret);
-            let print = match of_user {
-                Some(given) => given.found.as_ref().unwrap().fingerprint.clone(),
-                None => {
-                    let signer = &self.live[&ObjectId::new(kinds::SECRET, "tenant-7", &issuer.secret)];
-                    signer.annotation(labels::FINGERPRINT).unwrap().to_owned()
-                }
-            };
-            let print = print.as_str();
-            assert!(
-                issuer
-                    .fingerprint
-                    .as_deref()
-                    .is_none_or(|expected| expected == print)
-            );
-            annotations[labels::ISSUER] = json!(print);
-        }
-        secret.0["metadata"]["uid"] = json!(format!("uid-of-secret-{}", id.name));
-        self.live.insert(id, secret);
-    }
-}
-
-/// What the API server makes of a Service: addresses and node ports, which it keeps once they are given.
-fn serve(object: &mut Object, old: Option<&Object>) {
-    let is_headless = object.text("/spec/clusterIP") == Some("None");
-    let kept = |pointer: &str| old.and_then(|old| old.0.pointer(pointer).cloned());
-    if !is_headless {
-        let seed = object.text("/metadata/name").map_or(0, str::len);
-        object.0["spec"]["clusterIPs"] =
-            kept("/spec/clusterIPs").unwrap_or_else(|| json!([format!("10.96.0.{seed}")]));
-    }
-    if matches!(object.text("/spec/type"), Some("NodePort" | "LoadBalancer")) {
-        for (index, default) in [(0, 30443), (1, 30132)] {
-            let port = &mut object.0["spec"]["ports"][index];
-            if port.get("nodePort").is_none() {
-                *port
-                    .pointer_mut("")
-                    .unwrap()
-                    .as_object_mut()
-                    .unwrap()
-                    .entry("nodePort")
-                    .or_insert(Value::Null) =
-                    kept(&format!("/spec/ports/{index}/nodePort")).unwrap_or(json!(default));
-            }
-        }
-    }
-    if let Some(status) = kept("/status") {
-        object.0["status"] = status;
-    }
-}
-
-/// RFC 7386.
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let fields = target.as_object_mut().unwrap();
-    for (key, value) in patch {
-        if value.is_null() {
-            fields.remove(&key);
-        } else {
-            merge(fields.entry(key).or_insert(Value::Null), value);
         }
     }
 }

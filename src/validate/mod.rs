@@ -17,6 +17,7 @@ mod across;
 mod cluster;
 mod convert;
 mod defaults;
+mod field;
 mod fleet;
 mod k0s_config;
 mod kind;
@@ -32,6 +33,7 @@ use std::thread;
 
 pub use self::convert::{cluster as convert_cluster, join_token as convert_join_token};
 pub use self::defaults::Defaults;
+pub use self::field::{UnknownField, find_field};
 pub use self::kind::{Foreign, foreign};
 pub use self::records::{Adopted, Adoption, Removal};
 pub use self::set::{ClusterSet, Rows, Written};

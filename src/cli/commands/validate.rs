@@ -1,12 +1,12 @@
 //! `validate`: checks the files of a fleet, without a cluster.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::cli::args::{Format, Output, Source};
+use crate::cli::args::Source;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::show::json;
+use crate::cli::show::{github, json};
 use crate::cli::source::{self, Files, Stream, count};
 use crate::cli::ui::Ui;
 
@@ -15,21 +15,43 @@ use crate::cli::ui::Ui;
 pub struct Arguments {
     #[command(flatten)]
     source: Source,
-    #[command(flatten)]
-    output: Output,
+    /// Format of the answer
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        env = "K0SMOTRON_FLEET_OUTPUT",
+        default_value = "text",
+        help_heading = "Output"
+    )]
+    output: ValidateFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ValidateFormat {
+    /// For people
+    Text,
+    /// One documented document, for programs
+    Json,
+    /// Annotations of a GitHub Actions run
+    Github,
 }
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     let files = source::read(&arguments.source)?;
-    match arguments.output.output {
-        Format::Text => {
+    match arguments.output {
+        ValidateFormat::Text => {
             let mut text = source::text(&files, Stream::Answer, ui);
             if !text.is_empty() && ui.stdout_is_terminal() {
                 text.push('\n');
             }
             ui.answer(&format!("{text}{}\n", summary(&files)))?;
         }
-        Format::Json => ui.answer(&json::document("validation", document(&files)))?,
+        ValidateFormat::Json => ui.answer(&json::document("validation", document(&files)))?,
+        ValidateFormat::Github => {
+            let findings = &files.reading.findings;
+            ui.answer(&github::findings(findings, &files.tree, &summary(&files)))?;
+        }
     }
     Ok(if files.reading.findings.has_errors() {
         Exit::InvalidInput

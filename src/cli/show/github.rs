@@ -3,7 +3,7 @@
 use super::group::{self, Block, Grouping};
 use super::json::verb;
 use super::text::{self, name};
-use crate::diagnostic::{Findings, SourceTree, visible};
+use crate::diagnostic::{Finding, Findings, Severity, SourceTree, visible};
 use crate::plan::{Impact, Plan, Verb};
 
 /// Names in one message.
@@ -12,18 +12,7 @@ const NAMES_MAX: usize = 20;
 /// Returns findings and plan, deletions first, the summary last. Places are those of the plan: as seen from where the
 /// program runs, which in a workflow is the root of the repository.
 pub fn annotations(plan: &Plan, findings: &Findings, tree: &SourceTree, summary: &str) -> String {
-    let mut lines = Vec::new();
-    for finding in findings.iter() {
-        let level = match finding.severity.as_str() {
-            "error" => "error",
-            _ => "warning",
-        };
-        let place = finding.span().map(|span| tree.position(span));
-        let place = place
-            .as_ref()
-            .map(|place| (place.path.as_str(), place.line, place.column));
-        lines.push(line(level, place, finding.code.as_str(), &finding.message));
-    }
+    let mut lines = of_findings(findings, tree);
     let mut blocks = group::blocks(plan.actions(), Grouping::Equal);
     blocks.sort_by_key(|block| {
         (
@@ -63,6 +52,37 @@ pub fn annotations(plan: &Plan, findings: &Findings, tree: &SourceTree, summary:
     }
     lines.push(line("notice", None, "k0smotron-fleet plan", summary.trim_end()));
     lines.join("\n") + "\n"
+}
+
+/// Returns findings alone, with what can be done about them, the summary last.
+pub fn findings(findings: &Findings, tree: &SourceTree, summary: &str) -> String {
+    let mut lines = of_findings(findings, tree);
+    lines.push(line(
+        "notice",
+        None,
+        "k0smotron-fleet validate",
+        summary.trim_end(),
+    ));
+    lines.join("\n") + "\n"
+}
+
+fn of_findings(findings: &Findings, tree: &SourceTree) -> Vec<String> {
+    let one = |finding: &Finding| {
+        let level = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let place = finding.span().map(|span| tree.position(span));
+        let place = place
+            .as_ref()
+            .map(|place| (place.path.as_str(), place.line, place.column));
+        let words: Vec<&str> = std::iter::once(&finding.message)
+            .chain(&finding.hints)
+            .map(String::as_str)
+            .collect();
+        line(level, place, finding.code.as_str(), &words.join("\n"))
+    };
+    findings.iter().map(one).collect()
 }
 
 fn names(block: &Block<'_>) -> String {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::findings::position;
 use crate::api::fleet::Fleet;
-use crate::diagnostic::{Findings, SourceTree};
+use crate::diagnostic::{Findings, SourceTree, Span};
 use crate::fleet::Admission;
 use crate::object::ObjectId;
 use crate::plan::{Action, Operation, Plan, Upgraded, Verb};
@@ -49,6 +49,12 @@ pub fn findings(findings: &Findings, tree: &SourceTree) -> Value {
         })
     };
     findings.iter().map(one).collect()
+}
+
+/// Returns file, line and column of a place.
+pub fn place(span: Span, tree: &SourceTree) -> Value {
+    let place = tree.position(span);
+    json!({ "position": place.to_string(), "file": place.path, "line": place.line, "column": place.column })
 }
 
 /// Returns kind, namespace and name.

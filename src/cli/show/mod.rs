@@ -1,5 +1,6 @@
 //! How values are shown: as text for people and as JSON for programs.
 
+pub mod children;
 pub mod codes;
 pub mod difference;
 pub mod findings;
@@ -11,4 +12,5 @@ pub mod outcome;
 pub mod saved;
 pub mod table;
 pub mod text;
+pub mod why;
 pub mod yaml;
