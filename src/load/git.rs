@@ -25,7 +25,7 @@ pub use person::{local, remote};
 use revision::Advertised;
 
 use super::ignored::{IGNORE_BYTES_MAX, IGNORE_FILE, IgnoreError, Ignored};
-use super::is_fleet_file;
+use super::{is_fleet_file, is_hidden};
 use crate::diagnostic::{BudgetExceeded, FILE_BYTES_MAX, Refusal, SourceTree};
 
 /// Most bytes one fetch may receive. A fleet of 10,000 clusters with ten years of history is far below.
@@ -184,6 +184,7 @@ fn transport_hint(error: &git2::Error) -> Option<&'static str> {
         _ if error.class() == git2::ErrorClass::Ssl => {
             Some("if the authority is one of your own, set SSL_CERT_FILE to a file with its certificate")
         }
+        git2::ErrorCode::Auth => Some("the credentials do not give access to this repository"),
         _ if message.contains("redirect") => {
             Some("redirects to another host are not followed; name the address that it leads to")
         }
@@ -526,11 +527,7 @@ impl Database {
             if !names.insert(entry.name_bytes().to_vec()) {
                 return Err(forged("it is there twice"));
             }
-            let Ok(name) = std::str::from_utf8(entry.name_bytes()) else {
-                let path = format!("{prefix}{}", String::from_utf8_lossy(entry.name_bytes()));
-                tree.refuse(path, Refusal::PathNotText).map_err(budget_error)?;
-                continue;
-            };
+            let name = String::from_utf8_lossy(entry.name_bytes());
             let path = format!("{prefix}{name}");
             let read_error = |source| GitError::Read {
                 commit: commit_text(),
@@ -541,9 +538,11 @@ impl Database {
                 0o040_000 => ignored.directory(&path),
                 _ => ignored.file(&path),
             };
-            if is_ignored {
+            // As in a directory: what is hidden or ignored is not looked at, whatever it is.
+            if is_hidden(&name) || is_ignored {
                 continue;
             }
+            let is_text = std::str::from_utf8(entry.name_bytes()).is_ok();
             match entry.filemode_raw() {
                 0o120_000 => {
                     tree.refuse(path, Refusal::SymbolicLink).map_err(budget_error)?;
@@ -551,12 +550,14 @@ impl Database {
                 0o160_000 => {
                     tree.refuse(path, Refusal::Submodule).map_err(budget_error)?;
                 }
-                _ if name.starts_with('.') => {}
+                mode if !is_text && (mode == 0o040_000 || is_fleet_file(&name)) => {
+                    tree.refuse(path, Refusal::PathNotText).map_err(budget_error)?;
+                }
                 0o040_000 => {
                     let below = self.repository.find_tree(entry.id()).map_err(read_error)?;
                     self.read_folder(commit, &below, ignored, &format!("{path}/"), depth + 1, tree)?;
                 }
-                _ if !is_fleet_file(name) => {}
+                _ if !is_fleet_file(&name) => {}
                 _ => {
                     self.add(commit, entry.id(), path, tree)?;
                 }

@@ -1,12 +1,15 @@
 //! PATH as an address of a Git repository, on servers of our own that behave and misbehave, and `--rev`.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::LazyLock;
+use std::time::Duration;
 
+use k0smotron_fleet::load::git::{Access, Address, GitError, remote};
 use rstest::rstest;
 
 use crate::cli::{cluster, program, write};
-use crate::support::certificates::Authority;
+use crate::support::certificates::{Authority, Pair};
 use crate::support::git::{self, Behaviour, GitServer};
 use crate::support::{Output, Program};
 
@@ -39,6 +42,11 @@ fn setting() -> Setting {
 }
 
 fn setting_for(hosts: &[&str]) -> Setting {
+    let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
+    setting_with(&AUTHORITY.issue("git", None, &hosts))
+}
+
+fn setting_with(pair: &Pair) -> Setting {
     let folder = tempfile::tempdir().unwrap();
     let repository = folder.path().join("fleet.git");
     git::commit(
@@ -49,8 +57,7 @@ fn setting_for(hosts: &[&str]) -> Setting {
         ],
     )
     .unwrap();
-    let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
-    let server = GitServer::start(&repository, &AUTHORITY.issue("git", None, &hosts));
+    let server = GitServer::start(&repository, pair);
     let trusted = git::pem(folder.path(), "ca.pem", &AUTHORITY.certificate);
     let program = program().environment("SSL_CERT_FILE", trusted);
     Setting {
@@ -239,7 +246,12 @@ async fn a_server_that_does_not_prove_who_it_is_is_not_asked() {
         .program
         .clone()
         .environment("K0SMOTRON_FLEET_GIT_TOKEN", "hunter2");
-    for (program, server) in [(untrusting, &good.server), (trusting, &wrong_name.server)] {
+    let expired = setting_with(&AUTHORITY.issue_expired("git", &["localhost".to_owned()]));
+    for (program, server) in [
+        (untrusting, &good.server),
+        (trusting, &wrong_name.server),
+        (expired.program.clone(), &expired.server),
+    ] {
         let output = program.run(&["validate", &server.url()]).await;
         assert_refused(&output, "error: cannot reach `https://localhost:");
         assert_refused(&output, "SSL_CERT_FILE");
@@ -260,6 +272,9 @@ async fn a_server_that_does_not_prove_who_it_is_is_not_asked() {
 #[case::a_pack_that_ends_early(Behaviour::TruncatedPack, "cannot fetch")]
 #[case::a_pack_of_a_billion_objects(Behaviour::PackOfManyObjects, "objects were announced")]
 #[case::a_pack_of_other_bytes(Behaviour::SpoiledPack, "cannot fetch")]
+#[case::a_pack_without_a_file(Behaviour::PackWithoutAFile, "cannot read `fleet.yaml`")]
+#[case::a_pack_of_a_large_object(Behaviour::PackOfALargeObject, "cannot fetch")]
+#[case::no_right_to_fetch(Behaviour::AskLater, "hint: the credentials do not give access")]
 #[case::a_commit_that_is_not_there(Behaviour::MissingObject, "target OID for the reference doesn't exist")]
 #[tokio::test]
 async fn a_server_that_misbehaves_is_an_error(#[case] behaviour: Behaviour, #[case] expected: &str) {
@@ -291,6 +306,60 @@ async fn nobody_at_the_other_end_is_an_error() {
         let output = program().run(&["validate", &address]).await;
         assert_refused(&output, "error: cannot reach");
     }
+    // A name that no server will ever know (RFC 6761).
+    let output = program().run(&["validate", "https://git.invalid/x.git"]).await;
+    assert_refused(&output, "error: cannot reach `https://git.invalid/x.git`");
+}
+
+#[tokio::test]
+async fn a_server_that_says_one_byte_and_no_more_is_given_up() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let streams: Vec<_> = listener.incoming().flatten().take(1).collect();
+        for mut stream in &streams {
+            // The first byte of an answer in TLS.
+            let _ = stream.write_all(&[0x16]);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    let address = Address::parse(&format!("https://localhost:{port}/x.git"))
+        .unwrap()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let read = tokio::task::spawn_blocking(move || {
+        remote(
+            &address,
+            Access::default(),
+            None,
+            folder.path(),
+            Duration::from_secs(1),
+        )
+    });
+    let error = read.await.unwrap().unwrap_err();
+    assert!(matches!(error, GitError::TooMuch { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_head_that_is_called_otherwise_is_followed() {
+    let setting = setting();
+    let repository = git2::Repository::open_bare(setting.repository()).unwrap();
+    let main = repository.find_reference("refs/heads/main").unwrap();
+    repository
+        .reference("refs/heads/trunk", main.target().unwrap(), false, "x")
+        .unwrap();
+    repository.set_head("refs/heads/trunk").unwrap();
+    repository
+        .find_reference("refs/heads/main")
+        .unwrap()
+        .delete()
+        .unwrap();
+    let output = setting.validate("//fleets/a").await.success();
+    assert_eq!(output, "Valid: 1 cluster in fleet acme, no problems\n");
+    assert_refused(
+        &setting.validate("//fleets/a?ref=main").await,
+        "has no branch, tag or commit `main`",
+    );
 }
 
 #[tokio::test]

@@ -83,7 +83,17 @@ impl Authority {
 
     /// Issues a certificate that serves and identifies: `hosts` are its DNS names and addresses.
     pub fn issue(&self, name: &str, organization: Option<&str>, hosts: &[String]) -> Pair {
-        let mut params = params(name, organization, hosts);
+        self.sign(params(name, organization, hosts))
+    }
+
+    /// Issues one that is out of date.
+    pub fn issue_expired(&self, name: &str, hosts: &[String]) -> Pair {
+        let mut params = params(name, None, hosts);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        self.sign(params)
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> Pair {
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,

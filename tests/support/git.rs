@@ -26,6 +26,8 @@ pub enum Behaviour {
     Serve,
     /// Answers 401 unless these are given, as `user:token`.
     Ask(String),
+    /// Lists the references to everybody, and answers 401 when they are fetched.
+    AskLater,
     /// Answers every request with a status and this body.
     Status(&'static str, &'static str),
     Redirect(String),
@@ -37,6 +39,10 @@ pub enum Behaviour {
     PackOfManyObjects,
     /// A pack of the right length with other bytes in it.
     SpoiledPack,
+    /// A pack in which a file of the commit is not.
+    PackWithoutAFile,
+    /// A pack whose object says that it has a terabyte.
+    PackOfALargeObject,
     /// Lists a reference and has no object for it.
     MissingObject,
     /// Lists nothing.
@@ -147,6 +153,11 @@ fn answer(
             "WWW-Authenticate: Basic realm=\"git\"\r\n",
             b"who is there?",
         ),
+        (Behaviour::AskLater, false) => response(
+            "401 Unauthorized",
+            "WWW-Authenticate: Basic realm=\"git\"\r\n",
+            b"not any more",
+        ),
         (Behaviour::Status(status, body), _) => response(status, "", body.as_bytes()),
         (Behaviour::Redirect(location), _) => {
             response("302 Found", &format!("Location: {location}{target}\r\n"), b"")
@@ -158,6 +169,7 @@ fn answer(
         ),
         (_, true) => {
             let list = list(folder, &behaviour).map_err(std::io::Error::other)?;
+            let list = [line("# service=git-upload-pack\n"), b"0000".to_vec(), list].concat();
             response(
                 "200 OK",
                 "Content-Type: application/x-git-upload-pack-advertisement\r\n",
@@ -193,6 +205,11 @@ fn line(text: &str) -> Vec<u8> {
     format!("{:04x}{text}", text.len() + 4).into_bytes()
 }
 
+/// Returns the references of a repository as they are listed.
+pub fn references(folder: &Path) -> Result<Vec<u8>, git2::Error> {
+    list(folder, &Behaviour::Serve)
+}
+
 fn list(folder: &Path, behaviour: &Behaviour) -> Result<Vec<u8>, git2::Error> {
     let repository = Repository::open_bare(folder)?;
     let mut lines = Vec::new();
@@ -220,13 +237,14 @@ fn list(folder: &Path, behaviour: &Behaviour) -> Result<Vec<u8>, git2::Error> {
         }
         _ => {}
     }
-    let mut bytes = line("# service=git-upload-pack\n");
-    bytes.extend(b"0000");
-    let capabilities = "\0symref=HEAD:refs/heads/main allow-tip-sha1-in-want allow-reachable-sha1-in-want";
+    let mut bytes = Vec::new();
+    let head = repository.find_reference("HEAD")?;
+    let target = head.symbolic_target().ok().flatten().unwrap_or("refs/heads/main");
+    let capabilities = format!("\0symref=HEAD:{target} allow-tip-sha1-in-want allow-reachable-sha1-in-want");
     for (number, text) in lines.iter().enumerate() {
         bytes.extend(line(&format!(
             "{text}{}\n",
-            if number == 0 { capabilities } else { "" }
+            if number == 0 { capabilities.as_str() } else { "" }
         )));
     }
     if lines.is_empty() {
@@ -242,7 +260,8 @@ fn list(folder: &Path, behaviour: &Behaviour) -> Result<Vec<u8>, git2::Error> {
     Ok(bytes)
 }
 
-fn pack(folder: &Path, body: &[u8], behaviour: &Behaviour) -> Result<Vec<u8>, git2::Error> {
+/// Returns the answer to what a client wants, or that it is heard when it has not said all.
+pub fn pack(folder: &Path, body: &[u8], behaviour: &Behaviour) -> Result<Vec<u8>, git2::Error> {
     let repository = Repository::open_bare(folder)?;
     let text = String::from_utf8_lossy(body);
     let mut answer = line("NAK\n");
@@ -257,6 +276,22 @@ fn pack(folder: &Path, body: &[u8], behaviour: &Behaviour) -> Result<Vec<u8>, gi
         }
     }
     let mut builder = repository.packbuilder()?;
+    if let Behaviour::PackWithoutAFile = behaviour {
+        for commit in walk.by_ref() {
+            let commit = repository.find_commit(commit?)?;
+            builder.insert_object(commit.id(), None)?;
+            builder.insert_object(commit.tree_id(), None)?;
+            commit.tree()?.walk(git2::TreeWalkMode::PreOrder, |_, entry| {
+                let is_folder = entry.kind() == Some(git2::ObjectType::Tree);
+                let is_in = !is_folder || builder.insert_object(entry.id(), None).is_ok();
+                if is_in {
+                    git2::TreeWalkResult::Ok
+                } else {
+                    git2::TreeWalkResult::Abort
+                }
+            })?;
+        }
+    }
     builder.insert_walk(&mut walk)?;
     let mut buffer = git2::Buf::new();
     builder.write_buf(&mut buffer)?;
@@ -264,6 +299,7 @@ fn pack(folder: &Path, body: &[u8], behaviour: &Behaviour) -> Result<Vec<u8>, gi
     match behaviour {
         Behaviour::TruncatedPack => pack.truncate(pack.len() / 2),
         Behaviour::PackOfManyObjects => pack[8..12].copy_from_slice(&1_000_000_000u32.to_be_bytes()),
+        Behaviour::PackOfALargeObject => pack = pack_of_a_large_object(),
         Behaviour::SpoiledPack => {
             let middle = pack.len() / 2;
             pack[middle..middle + 8].copy_from_slice(b"spoiled!");
@@ -272,6 +308,17 @@ fn pack(folder: &Path, body: &[u8], behaviour: &Behaviour) -> Result<Vec<u8>, gi
     }
     answer.extend(pack);
     Ok(answer)
+}
+
+/// A pack of one file that says it has a terabyte, of which a few bytes are there.
+fn pack_of_a_large_object() -> Vec<u8> {
+    let mut pack = b"PACK\0\0\0\x02\0\0\0\x01".to_vec();
+    // A file, whose size is written in seven bits a byte: the last four of 2^40, and the rest of it.
+    pack.extend([0xb0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02]);
+    // An empty stream of zlib, and no checksum that fits.
+    pack.extend([0x78, 0x9c, 0x03, 0, 0, 0, 0, 1]);
+    pack.extend([0; 20]);
+    pack
 }
 
 /// A bare repository with a commit of these files on the branch `main`, and another commit for each further call.

@@ -26,6 +26,7 @@ pub mod process;
 pub mod program;
 pub mod proxy;
 pub mod servers;
+pub mod ssh;
 pub mod tls;
 pub mod wait;
 pub mod watchdog;
