@@ -64,7 +64,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let other = plain(candidate);
             (other.len() <= word.len() + near).then(|| (distance(&word, &other), candidate))
         })
-        .filter(|&(distance, _)| distance <= near)
+        // Less than all of it: words of one letter have nothing in common.
+        .filter(|&(distance, _)| distance <= near && distance < word.len())
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -103,6 +104,7 @@ mod tests {
         assert_eq!(of("tl"), Some("ttl"));
         assert_eq!(of("nodeSelector"), None);
         assert_eq!(of(""), None);
+        assert_eq!(nearest("|", [",", ";"]), None);
     }
 
     #[test]

@@ -276,6 +276,9 @@ pub(super) fn wrong_type(pointer: &str, node: &Node, place: Place, expected: &[&
             Some("write a list: `[...]`, or one entry a line that begins with `- `".to_owned())
         }
         Data::Mapping(_) if expects("array") => Some("begin each entry of the list with `- `".to_owned()),
+        Data::Bool(_) | Data::Number(_) | Data::Text(_) if expects("object") => {
+            Some("write its fields below it, each one as `field: value`".to_owned())
+        }
         Data::Sequence(_) if expects("object") => {
             Some("write `key: value` without `- ` and brackets".to_owned())
         }
@@ -340,5 +343,8 @@ fn one_of(words: &[&str]) -> String {
 }
 
 fn quoted(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| format!("`{word}`")).collect()
+    words
+        .iter()
+        .map(|word| format!("`{}`", word.escape_debug()))
+        .collect()
 }

@@ -40,6 +40,7 @@ mod fields;
 mod files_hostile;
 mod files_paths;
 mod golden_composed;
+mod golden_fields;
 mod golden_findings;
 mod hosted_real;
 mod members;
