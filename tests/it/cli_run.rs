@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::assert_fits;
 use crate::cli_fleet::{Fleet, ONE};
-use crate::support::{Action, Proxy, Rule, eventually};
+use crate::support::{Action, Output, Proxy, Rule, eventually};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -140,6 +140,69 @@ async fn with_keep_going_the_valid_clusters_go_on_and_nothing_is_deleted() {
     let output = fleet.run(&["apply", "-y"]).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_eq!(fleet.names().await, ["berlin", "paris", "tokyo"]);
+}
+
+#[tokio::test]
+async fn one_broken_file_among_a_thousand_stops_every_deletion_and_nothing_else() {
+    let fleet = Fleet::new(
+        "thousand",
+        "  deletions: Omission\n  maxDeletions: {count: 1000, percent: 100}\n",
+    )
+    .await;
+    let name = |number: usize| format!("edge-{number:03}");
+    for number in 0..1000 {
+        fleet.cluster(&name(number), ONE);
+    }
+    let output = fleet.run(&["apply", "-y", "--first-apply", "-o", "json"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let path = |name: &str| format!("clusters/{name}.yaml");
+    fleet.write(&path("edge-500"), "kind: [\n");
+    fleet.remove("edge-007");
+    fleet.cluster("edge-008", &ONE.replace("replicas: 1", "replicas: 3"));
+
+    for command in ["plan", "apply"] {
+        let arguments = [command, "--prune", "-y"];
+        let arguments = if command == "plan" {
+            &arguments[..2]
+        } else {
+            &arguments
+        };
+        let output = fleet.run(arguments).await;
+        assert_eq!((output.code, output.stdout.as_str()), (6, ""), "{command}");
+        let said = "clusters/edge-500.yaml:1:7: error[FLT0204]";
+        assert!(output.stderr.contains(said), "{}", output.stderr);
+    }
+    let summary = |output: &Output| {
+        let document: Value = serde_json::from_str(&output.stdout).unwrap();
+        document["summary"].clone()
+    };
+    let plan = fleet
+        .run(&["plan", "--prune", "--keep-going", "-o", "json"])
+        .await;
+    let counted = summary(&plan);
+    assert_eq!(plan.code, 5);
+    assert_eq!((&counted["change"], &counted["delete"]), (&json!(1), &json!(0)));
+    // The one that left its file, and the one of which nobody can say whether its file is the broken one.
+    assert_eq!(
+        (&counted["held"], &counted["unchanged"]),
+        (&json!(2), &json!(997)),
+        "{counted}"
+    );
+    let output = fleet
+        .run(&["apply", "-y", "--prune", "--keep-going", "-o", "json"])
+        .await;
+    assert_eq!(output.code, 5, "{}", output.stderr);
+    let live = fleet.live().await;
+    assert_eq!((live.len(), &live[8]["spec"]["replicas"]), (1000, &json!(3)));
+
+    fleet.cluster("edge-500", ONE);
+    let output = fleet.run(&["apply", "-y"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(
+        fleet.live().await.len(),
+        999,
+        "deletions were allowed all the time"
+    );
 }
 
 #[tokio::test]

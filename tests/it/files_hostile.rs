@@ -305,6 +305,7 @@ fn fleet(documents: &[usize], rows: &[usize], generators: &[usize], files: &[usi
         .collect();
     let generator = |number: &usize| match number {
         0 => "    - csv: {path: shops.csv}\n".to_owned(),
+        3 => "    - files: {path: sites/*.yaml}\n".to_owned(),
         number => format!("    - list: [{{site: list-{number}, replicas: \"{number}\"}}]\n"),
     };
     let set = format!(
@@ -320,6 +321,8 @@ fn fleet(documents: &[usize], rows: &[usize], generators: &[usize], files: &[usi
         ("sets/shops.yaml", set),
         ("sets/shops.csv", format!("site,replicas\n{table}")),
         ("plain.yaml", plain.join("---\n")),
+        ("sets/sites/a.yaml", "site: file-1\nreplicas: 1\n".to_owned()),
+        ("sets/sites/b.yaml", "site: file-3\nreplicas: 3\n".to_owned()),
     ];
     SourceTree::from_texts(files.iter().map(|&number| contents[number].clone()))
 }
@@ -345,17 +348,17 @@ proptest! {
     fn no_order_of_files_documents_rows_or_generators_means_anything(
         documents in order(4),
         rows in order(5).prop_map(|rows| rows.into_iter().map(|row| row * 2 + 1).collect::<Vec<_>>()),
-        generators in order(3),
-        files in order(4),
+        generators in order(4),
+        files in order(6),
     ) {
-        let ordered = composed(&fleet(&[0, 1, 2, 3], &[1, 3, 5, 7, 9], &[0, 1, 2], &[0, 1, 2, 3]));
-        prop_assert_eq!(ordered.len(), 11);
+        let ordered = composed(&fleet(&[0, 1, 2, 3], &[1, 3, 5, 7, 9], &[0, 1, 2, 3], &[0, 1, 2, 3, 4, 5]));
+        prop_assert_eq!(ordered.len(), 13);
         prop_assert_eq!(composed(&fleet(&documents, &rows, &generators, &files)), ordered);
     }
 
     #[test]
-    fn what_was_composed_and_printed_composes_to_itself(documents in order(4), generators in order(3)) {
-        let first = composed(&fleet(&documents, &[1, 3, 5], &generators, &[0, 1, 2, 3]));
+    fn what_was_composed_and_printed_composes_to_itself(documents in order(4), generators in order(4)) {
+        let first = composed(&fleet(&documents, &[1, 3, 5], &generators, &[0, 1, 2, 3, 4, 5]));
         let printed = first.iter().enumerate().map(|(number, object)| {
             let value: serde_json::Value = serde_json::from_str(object).unwrap();
             (format!("{number}.yaml"), serde_saphyr::to_string(&value).unwrap())
