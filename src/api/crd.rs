@@ -148,28 +148,34 @@ pub fn json_schema(definition: Definition) -> Value {
 }
 
 fn metadata() -> Value {
-    let words = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let words = |description: &str| json!({"type": "object", "description": description, "additionalProperties": {"type": "string"}});
+    let served = |mut schema: Value| {
+        schema["description"] = json!("Set by the server; files leave it out.");
+        schema
+    };
     let anything =
         json!({"type": "array", "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let text = json!({"type": "string"});
     json!({
         "type": "object",
+        "description": "Name of the object, and words about it.",
         "required": ["name"],
         "properties": {
-            "name": {"type": "string", "minLength": 1},
-            "namespace": {"type": "string"},
-            "labels": words,
-            "annotations": words,
-            "creationTimestamp": {"type": "string"},
-            "deletionGracePeriodSeconds": {"type": "integer"},
-            "deletionTimestamp": {"type": "string"},
-            "finalizers": {"type": "array", "items": {"type": "string"}},
-            "generateName": {"type": "string"},
-            "generation": {"type": "integer"},
-            "managedFields": anything,
-            "ownerReferences": anything,
-            "resourceVersion": {"type": "string"},
-            "selfLink": {"type": "string"},
-            "uid": {"type": "string"},
+            "name": {"type": "string", "minLength": 1, "description": "Name of the object."},
+            "namespace": {"type": "string", "description": "Namespace of the object. Nothing is taken for one that is missing."},
+            "labels": words("Words by which objects are chosen."),
+            "annotations": words("Words by which nobody chooses objects."),
+            "creationTimestamp": served(text.clone()),
+            "deletionGracePeriodSeconds": served(json!({"type": "integer"})),
+            "deletionTimestamp": served(text.clone()),
+            "finalizers": served(json!({"type": "array", "items": {"type": "string"}})),
+            "generateName": served(text.clone()),
+            "generation": served(json!({"type": "integer"})),
+            "managedFields": served(anything.clone()),
+            "ownerReferences": served(anything),
+            "resourceVersion": served(text.clone()),
+            "selfLink": served(text.clone()),
+            "uid": served(text),
         },
     })
 }

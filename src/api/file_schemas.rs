@@ -41,7 +41,7 @@ pub fn text(kind: &str) -> Option<String> {
 }
 
 fn document(kind: &str) -> Value {
-    let words = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let words = |description: &str| json!({"type": "object", "description": description, "additionalProperties": {"type": "string"}});
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": kind,
@@ -58,8 +58,8 @@ fn document(kind: &str) -> Value {
                 "description": "Name of the document, and words about it.",
                 "properties": {
                     "name": {"type": "string", "description": "Lower-case letters, digits and `-`."},
-                    "labels": words,
-                    "annotations": words,
+                    "labels": words("For people and programs that read the files; no cluster gets them."),
+                    "annotations": words("As `labels`, for longer words."),
                 },
             },
         },
@@ -99,17 +99,17 @@ fn defaults() -> Value {
 fn set() -> Value {
     let mut set = fleet_files::set_schema();
     let template = &mut set["properties"]["template"]["properties"];
-    let words = json!({"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "boolean", "null"]}});
+    let words = |description: &str| json!({"type": ["object", "null"], "description": description, "additionalProperties": {"type": ["string", "number", "boolean", "null"]}});
     template["metadata"] = json!({
         "type": "object",
         "additionalProperties": false,
         "required": ["name", "namespace"],
         "description": "As the metadata of a cluster, with `${column}` where a value of the row stands.",
         "properties": {
-            "name": {"type": "string"},
-            "namespace": {"type": "string"},
-            "labels": words,
-            "annotations": words,
+            "name": {"type": "string", "description": "Name of the cluster of a row."},
+            "namespace": {"type": "string", "description": "Namespace of the cluster of a row."},
+            "labels": words("Labels of the cluster of a row."),
+            "annotations": words("Annotations of the cluster of a row."),
         },
     });
     let mut spec = schema::with_references(fleet_files::spec_part_schema());

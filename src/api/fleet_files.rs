@@ -74,9 +74,11 @@ word_enum!(ColumnType {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expect {
+    /// At least so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 20000))]
     pub min: Option<u32>,
+    /// At most so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 20000))]
     pub max: Option<u32>,
@@ -97,7 +99,9 @@ pub struct Template {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Target {
+    /// Namespace of the cluster.
     pub namespace: String,
+    /// Name of the cluster.
     pub name: String,
 }
 
