@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 tools := $(CARGO_TARGET_DIR)/tools/bin
 export PATH := $(PATH):$(tools)
 
-.PHONY: help bench demo servers lint deny tools test test-compat test-walk test-fuzz
+.PHONY: help bench demo servers lint deny tools test test-compat test-walk test-fuzz test-editor
 
 help:
 	@echo 'make demo      the main job on real API servers: builds what is missing, then under a minute'
@@ -12,7 +12,8 @@ help:
 	@echo 'make test      everything that a change must pass'
 	@echo 'make test-walk    every field of a cluster, compared with a fresh one at every step: 5 minutes'
 	@echo 'make test-compat  the core of the tests on the oldest supported API server, 1.33: builds it once, 5 minutes'
-	@echo 'make test-fuzz    hostile inputs for every reader, FUZZ_SECONDS (60) each: 7 minutes'
+	@echo 'make test-fuzz    hostile inputs for every reader, FUZZ_SECONDS (60) each, and huge ones: 10 minutes'
+	@echo 'make test-editor  the schemas in the language server of editors; needs Node 20 and npm: a minute'
 	@echo 'make bench     what a control plane costs the operator, beside a bare loader: 10 minutes'
 	@echo 'make lint      format, clippy, documentation, licences: no tests'
 	@echo 'make tools     install cargo-deny into target/tools: once, 5 minutes'
@@ -61,3 +62,11 @@ test-compat:
 test-fuzz: export FUZZ_SECONDS ?= 60
 test-fuzz:
 	cargo test --test fuzz -- --test-threads=1 --nocapture
+
+# The server of https://github.com/redhat-developer/yaml-language-server, from its package. Nothing else needs Node.
+editor := $(CARGO_TARGET_DIR)/tools/editor
+test-editor:
+	mkdir -p $(editor)
+	cp tests/editor/package.json tests/editor/package-lock.json $(editor)
+	cd $(editor) && npm ci --no-audit --no-fund
+	node tests/editor/check.mjs $(editor)/node_modules/yaml-language-server/bin/yaml-language-server schemas

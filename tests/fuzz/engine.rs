@@ -157,12 +157,26 @@ pub fn run(name: &str, seeds: Vec<Vec<u8>>, words: &[&str], check: impl Fn(&[u8]
             break;
         }
     }
-    let memory = memory_mib();
     eprintln!(
-        "fuzz {name}: {cases} inputs in {} s, the slowest {} ms, {memory} MiB",
+        "fuzz {name}: {cases} inputs in {} s, the slowest {} ms",
         started.elapsed().as_secs(),
         slowest.get().as_millis()
     );
+    assert_memory(name);
+}
+
+/// Says whether somebody waits for what takes long.
+pub fn is_asked_for() -> bool {
+    std::env::var_os("FUZZ_SECONDS").is_some()
+}
+
+/// Says how much memory the process ever had.
+///
+/// # Panics
+/// When that is more than all targets may have beside each other.
+pub fn assert_memory(name: &str) {
+    let memory = memory_mib();
+    eprintln!("fuzz {name}: {memory} MiB");
     assert!(memory <= MEMORY_MAX_MIB, "{name}: {memory} MiB");
 }
 

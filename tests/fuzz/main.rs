@@ -8,6 +8,7 @@
 )]
 
 mod engine;
+mod heavy;
 mod trees;
 
 use k0smotron_fleet::compose;
