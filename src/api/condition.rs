@@ -8,3 +8,6 @@ pub const CERTIFICATES_VALID: &str = "CertificatesValid";
 pub const KUBECONFIG_READY: &str = "KubeconfigReady";
 pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
+
+/// Reason of a cluster that has no pods on purpose.
+pub const HIBERNATED: &str = "Hibernated";

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::fleet_rollout::{self, Rollout};
 use super::fleet_sync::{Deletions, MaxDeletions};
 use super::schema;
 
@@ -40,6 +41,9 @@ pub struct FleetSpec {
     /// Accept files without a single cluster. Unset: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_empty: Option<bool>,
+    /// In which order running control planes are changed. Unset: all at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
 }
 
 /// The cluster in which the control planes run.
@@ -108,6 +112,7 @@ pub fn spec_schema() -> Value {
         budget["properties"][name]["minimum"] = json!(0);
         budget["properties"][name]["maximum"] = json!(maximum);
     }
+    fleet_rollout::refine(&mut schema["properties"]["rollout"]);
     schema
 }
 
@@ -130,7 +135,12 @@ mod tests {
     fn the_schema_and_the_type_accept_the_same() {
         let schema = spec_schema();
         let all = json!({"id": "a", "hub": {"uid": "u"}, "namespaces": {"allow": ["b"], "create": true},
-            "deletions": "Omission", "maxDeletions": {"count": 3, "percent": 5}, "allowEmpty": true});
+            "deletions": "Omission", "maxDeletions": {"count": 3, "percent": 5}, "allowEmpty": true,
+            "rollout": {"canary": {"selector": {"matchLabels": {"canary": "yes"}}, "maxConcurrent": 1},
+                "waves": [{"name": "a", "selector": {"matchExpressions": [{"key": "b", "operator": "Exists"}]},
+                    "maxConcurrent": "10%"}],
+                "maxUnavailable": "5%", "maxFailures": 2, "minSuccessTime": "1m30s", "progressDeadline": "20m",
+                "onFailure": "Abort"}});
         assert!(jsonschema::is_valid(&schema, &all));
         let spec: FleetSpec = serde_json::from_value(all.clone()).unwrap();
         assert_eq!(serde_json::to_value(spec).unwrap(), all);
@@ -142,6 +152,12 @@ mod tests {
             json!({"id": "a", "maxDeletions": {"percent": 101}}),
             json!({"id": "a", "maxDeletions": {"count": -1}}),
             json!({"id": "a", "maxDeletions": {"number": 1}}),
+            json!({"id": "a", "rollout": {"canary": {}}}),
+            json!({"id": "a", "rollout": {"waves": [{"selector": {}}]}}),
+            json!({"id": "a", "rollout": {"maxUnavailable": "0%"}}),
+            json!({"id": "a", "rollout": {"maxUnavailable": 0}}),
+            json!({"id": "a", "rollout": {"minSuccessTime": "soon"}}),
+            json!({"id": "a", "rollout": {"onFailure": "Retry"}}),
         ] {
             assert!(!jsonschema::is_valid(&schema, &wrong), "{wrong}");
         }

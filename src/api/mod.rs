@@ -17,6 +17,7 @@ pub mod duration;
 pub mod file_schemas;
 pub mod fleet;
 pub mod fleet_files;
+pub mod fleet_rollout;
 mod fleet_rules;
 pub mod fleet_sync;
 pub mod join_token;

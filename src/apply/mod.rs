@@ -67,12 +67,13 @@ pub enum Progress {
     Started {
         id: ObjectId,
     },
-    /// `ended` of `total` actions have ended, this one like that.
     Ended {
         id: ObjectId,
         ending: Ending,
-        ended: usize,
-        total: usize,
+    },
+    /// Nothing can be begun before something else happens.
+    Waiting {
+        for_what: String,
     },
 }
 
@@ -150,7 +151,6 @@ pub async fn run(
 
 impl Run<'_> {
     async fn waves(&self, plan: &ApprovedPlan) -> Outcome {
-        let total = plan.waves().iter().map(|wave| wave.actions.len()).sum();
         let mut outcome = Outcome::default();
         let mut met = BTreeMap::new();
         for wave in plan.waves() {
@@ -173,8 +173,6 @@ impl Run<'_> {
                     self.report(Progress::Ended {
                         id: id.clone(),
                         ending: Ending::of(&result),
-                        ended: outcome.results.len() + 1,
-                        total,
                     });
                     ended_now.push((id.clone(), matches!(result, ActionResult::Done { .. })));
                     outcome.results.push((id, result));

@@ -282,20 +282,12 @@ async fn progress_counts_every_action_and_what_failed() {
     drop(sender);
     assert!(!outcome.is_complete());
     let mut endings = Vec::new();
-    let mut counts = Vec::new();
     while let Some(progress) = receiver.recv().await {
-        if let Progress::Ended {
-            id,
-            ending,
-            ended,
-            total,
-        } = progress
-        {
-            counts.push((ended, total));
+        if let Progress::Ended { id, ending } = progress {
             endings.push((id.name, ending));
         }
     }
-    assert_eq!(counts, [(1, 2), (2, 2)]);
+    assert_eq!(endings.len(), 2);
     let (_, failed) = endings.iter().find(|(name, _)| name == "kmc-edge-etcd").unwrap();
     let message = "cannot create StatefulSet tenant-7/kmc-edge-etcd: spec: wrong".to_owned();
     let kind = FailureKind::Invalid;

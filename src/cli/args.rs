@@ -48,6 +48,7 @@ pub enum Verb {
     Adopt(commands::adopt::Arguments),
     Show(commands::show::Arguments),
     Apply(commands::apply::Arguments),
+    Rollout(commands::rollout::Arguments),
     Status(commands::status::Arguments),
     Unlock(commands::unlock::Arguments),
     Controller(commands::controller::Arguments),

@@ -97,6 +97,7 @@ fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
         Verb::Show(arguments) => commands::show::run(&arguments, ui),
         Verb::Apply(arguments) => commands::apply::run(&arguments, ui),
         Verb::Unlock(arguments) => commands::unlock::run(&arguments, ui),
+        Verb::Rollout(arguments) => commands::rollout::run(&arguments, ui),
         Verb::Status(arguments) => commands::status::run(&arguments, ui),
         Verb::Controller(arguments) => commands::controller::run(&arguments),
         Verb::Install(arguments) => commands::install::run(&arguments, ui),

@@ -19,23 +19,30 @@ pub async fn show(mut events: UnboundedReceiver<Progress>, plan: &Plan, ui: &mut
         .map(|action| (action.id.clone(), done_word(&action.operation)))
         .collect();
     let bar = (ui.stderr_is_terminal() && ui.verbosity() == Verbosity::Normal).then(|| bar(operations.len()));
+    let mut ended: u64 = 0;
+    let mut last_wait = String::new();
     while let Some(event) = events.recv().await {
-        let Progress::Ended {
-            id,
-            ending,
-            ended,
-            total,
-        } = event
-        else {
-            continue;
+        let (id, ending) = match event {
+            Progress::Started { .. } => continue,
+            Progress::Ended { id, ending } => (id, ending),
+            // Said once, however often it is looked at.
+            Progress::Waiting { for_what } if for_what == last_wait => continue,
+            Progress::Waiting { for_what } => {
+                match &bar {
+                    Some(bar) => bar.set_message(for_what.clone()),
+                    None => ui.status(&for_what),
+                }
+                last_wait = for_what;
+                continue;
+            }
         };
+        ended += 1;
         let done = operations.get(&id).copied().unwrap_or("done");
         let line = outcome::line(&id, done, &ending);
         let is_done = ending == Ending::Done;
         match &bar {
             Some(bar) => {
-                bar.set_length(total as u64);
-                bar.set_position(ended as u64);
+                bar.set_position(ended);
                 bar.set_message(outcome::name(&id));
                 if !is_done {
                     bar.suspend(|| ui.say(&line));

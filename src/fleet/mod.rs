@@ -17,6 +17,7 @@ mod notes;
 pub mod offline;
 pub mod parent;
 mod planning;
+mod rolling;
 mod run;
 mod saved;
 pub mod select;
@@ -30,7 +31,8 @@ pub use look::{Access, Live, look};
 pub use notes::notes;
 pub use parent::{Parent, StoredParent};
 pub use planning::{PlanOptions, Sight, children, content, plan, upgrade};
-pub use run::{Executed, FirstApply, RunOptions, Subject, execute, may_write};
+pub use rolling::{evidence, steer};
+pub use run::{Executed, FirstApply, Pace, RunOptions, Subject, execute, may_write};
 pub use saved::{Values, check, look_again, save};
 
 use crate::api::fleet::Fleet;

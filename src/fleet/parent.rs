@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::api::fleet::Fleet;
 use crate::api::{labels, names};
 use crate::object::{Object, ObjectId, digest, kinds};
+use crate::plan::rollout::{State, StateError};
 
 /// Namespace of the parent unless the caller names another: that of the controller.
 pub const NAMESPACE: &str = "k0smotron-fleet";
@@ -29,6 +30,7 @@ mod key {
     pub const SPENT_ON: &str = "spentOn";
     pub const TOOL: &str = "tool";
     pub const RUNS: &str = "runs";
+    pub const ROLLOUT: &str = "rollout";
 }
 
 /// The memory itself.
@@ -47,8 +49,22 @@ pub struct Parent {
     pub spent_on: String,
     /// How many runs have begun to write. Two runs that saw the same number cannot both go on.
     pub runs: u64,
+    /// How far the changes that restart pods have come.
+    pub rollout: Option<State>,
     /// Keys that this version does not know, kept as they are.
     others: BTreeMap<String, String>,
+}
+
+/// What a run that begins is about.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning<'a> {
+    /// Namespaces that it writes to.
+    pub namespaces: BTreeSet<String>,
+    /// Digest of what the files say.
+    pub content: &'a str,
+    /// Clusters that it deletes.
+    pub deletions: usize,
+    pub revision: Option<&'a str>,
 }
 
 /// A parent as it is stored.
@@ -69,6 +85,8 @@ pub enum ParentError {
         fleet_id: String,
         reason: String,
     },
+    #[error("{id} is not usable")]
+    Rollout { id: String, source: StateError },
 }
 
 /// Returns the identity of the parent of a fleet.
@@ -93,18 +111,25 @@ impl Parent {
 
     /// Returns the memory before a run: with the namespaces it writes to and the deletions it begins.
     #[must_use]
-    pub fn before_run(
-        &self,
-        fleet: &Fleet,
-        namespaces: BTreeSet<String>,
-        content: &str,
-        deletions: usize,
-    ) -> Self {
+    pub fn before_run(&self, fleet: &Fleet, run: &Beginning<'_>) -> Self {
+        let &Beginning {
+            ref namespaces,
+            content,
+            deletions,
+            revision,
+        } = run;
         let mut parent = self.clone();
         parent.name = fleet.name.clone();
         parent.runs += 1;
         parent.fleet = serde_json::to_string(&fleet.spec).ok();
-        parent.namespaces.extend(namespaces);
+        parent.namespaces.extend(namespaces.iter().cloned());
+        parent.rollout = fleet.spec.rollout.is_some().then(|| {
+            let state = parent.rollout.take();
+            state.map_or_else(
+                || State::new(content, revision),
+                |state| state.for_content(content, revision),
+            )
+        });
         if deletions > 0 {
             parent.spent = self.spent_on(content) + deletions;
             parent.spent_on = content.to_owned();
@@ -117,6 +142,15 @@ impl Parent {
     pub fn after_run(&self, revision: Option<&str>) -> Self {
         Self {
             revision: revision.map(str::to_owned).or_else(|| self.revision.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the memory with another state of the rollout.
+    #[must_use]
+    pub fn with_rollout(&self, state: State) -> Self {
+        Self {
+            rollout: Some(state),
             ..self.clone()
         }
     }
@@ -140,6 +174,7 @@ impl Parent {
             (key::FLEET, self.fleet.clone()),
             (key::SPENT, (self.spent > 0).then(|| self.spent.to_string())),
             (key::SPENT_ON, (self.spent > 0).then(|| self.spent_on.clone())),
+            (key::ROLLOUT, self.rollout.as_ref().map(State::text)),
         ];
         for (key, value) in optional {
             data.extend(value.map(|value| (key.to_owned(), value)));
@@ -192,6 +227,13 @@ impl Parent {
             return Err(not_ours("it has another id"));
         }
         let namespaces = take(key::NAMESPACES).unwrap_or_default();
+        let rollout = take(key::ROLLOUT)
+            .map(|text| State::read(&text))
+            .transpose()
+            .map_err(|source| ParentError::Rollout {
+                id: id.clone(),
+                source,
+            })?;
         let parent = Self {
             fleet_id: fleet_id.to_owned(),
             name: take(key::NAME).unwrap_or_default(),
@@ -204,6 +246,7 @@ impl Parent {
             runs: take(key::RUNS)
                 .and_then(|runs| runs.parse().ok())
                 .unwrap_or_default(),
+            rollout,
             others: {
                 take(key::TOOL);
                 others
@@ -237,11 +280,20 @@ pub fn content<'a>(fleet: Option<&Fleet>, objects: impl Iterator<Item = &'a Obje
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::rollout::Phase;
 
     fn fleet() -> Fleet {
         Fleet {
             name: "acme".to_owned(),
             spec: serde_json::from_value(json!({ "id": "acme-7f3a" })).unwrap(),
+        }
+    }
+
+    fn beginning(content: &str, deletions: usize) -> Beginning<'_> {
+        Beginning {
+            content,
+            deletions,
+            ..Beginning::default()
         }
     }
 
@@ -257,9 +309,10 @@ mod tests {
         let parent = Parent::new(&fleet())
             .before_run(
                 &fleet(),
-                ["edge".to_owned(), "prod".to_owned()].into(),
-                "digest",
-                2,
+                &Beginning {
+                    namespaces: ["edge".to_owned(), "prod".to_owned()].into(),
+                    ..beginning("digest", 2)
+                },
             )
             .after_run(Some("3f2c1d9"));
         let read = Parent::from_object(&stored(&parent), "acme-7f3a").unwrap();
@@ -270,20 +323,39 @@ mod tests {
     #[test]
     fn keys_of_others_are_kept() {
         let mut object = stored(&Parent::new(&fleet()));
-        object.0["data"]["rollout"] = json!("{}");
+        object.0["data"]["windows"] = json!("{}");
         let read = Parent::from_object(&object, "acme-7f3a").unwrap();
-        assert_eq!(read.parent.to_object(NAMESPACE).text("/data/rollout"), Some("{}"));
+        assert_eq!(read.parent.to_object(NAMESPACE).text("/data/windows"), Some("{}"));
     }
 
     #[test]
     fn retries_do_not_refill_the_budget_and_other_content_does() {
-        let parent = Parent::new(&fleet()).before_run(&fleet(), BTreeSet::new(), "one", 3);
-        let parent = parent.before_run(&fleet(), BTreeSet::new(), "one", 2);
+        let parent = Parent::new(&fleet()).before_run(&fleet(), &beginning("one", 3));
+        let parent = parent.before_run(&fleet(), &beginning("one", 2));
         assert_eq!((parent.spent_on("one"), parent.spent_on("two")), (5, 0));
         let mut object = stored(&parent);
         object.0["data"]["spent"] = json!("many");
         let read = Parent::from_object(&object, "acme-7f3a").unwrap();
         assert!(read.parent.spent_on("one") > 1_000_000);
+    }
+
+    #[test]
+    fn a_rollout_is_kept_for_the_same_content_and_begun_anew_for_another() {
+        let rolled = Fleet {
+            spec: serde_json::from_value(json!({ "id": "acme-7f3a", "rollout": {} })).unwrap(),
+            ..fleet()
+        };
+        let mut parent = Parent::new(&rolled).before_run(&rolled, &beginning("one", 0));
+        parent.rollout.as_mut().unwrap().pause("ann: lunch");
+        let read = Parent::from_object(&stored(&parent), "acme-7f3a").unwrap();
+        assert_eq!(read.parent, parent);
+        let phase = |fleet: &Fleet, content: &str| {
+            let next = parent.before_run(fleet, &beginning(content, 0));
+            next.rollout.map(|state| state.phase)
+        };
+        assert_eq!(phase(&rolled, "one"), Some(Phase::Paused));
+        assert_eq!(phase(&rolled, "two"), Some(Phase::Running));
+        assert_eq!(phase(&fleet(), "one"), None);
     }
 
     #[test]

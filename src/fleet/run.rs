@@ -1,6 +1,5 @@
 //! From an approved plan to what came of it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -9,12 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::lock::{Lock, LockEnd};
 use super::look::{Access, Live};
+use super::parent::Beginning;
+use super::rolling::{Rolled, Rolling};
 use super::{FleetError, Parent, StoredParent, parent, recall, register};
 use crate::api::fleet::Fleet;
 use crate::api::labels;
 use crate::apply::{self, KeySource, Progress};
 use crate::client::Conflicts;
 use crate::object::kinds;
+use crate::plan::rollout::{Rollout, Waiting};
 use crate::plan::{ApprovedPlan, FailureKind, Operation, Outcome};
 
 /// Whether a hub may get a fleet that it has never seen.
@@ -32,6 +34,16 @@ pub struct RunOptions<'a> {
     pub deadline: Option<Duration>,
     /// Commit that counts as applied once everything was done.
     pub revision: Option<&'a str>,
+    pub pace: Pace,
+}
+
+/// Whether a run waits until the gates of a rollout open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// It goes through all waves, looking this often.
+    Through { look_every: Duration },
+    /// It does what may be done now, and whoever called comes again.
+    OneStep,
 }
 
 /// What was done.
@@ -41,6 +53,8 @@ pub struct Executed {
     /// The writes went as `outcome` says, but the hub does not remember the revision.
     pub forgotten: Option<FleetError>,
     pub lock: LockEnd,
+    /// What the changes wait for that were not made because their wave has not come.
+    pub waiting: Option<Waiting>,
 }
 
 /// Says whether a run may write to this hub at all.
@@ -88,21 +102,47 @@ pub async fn execute(
             outcome: Outcome::default(),
             forgotten: None,
             lock: LockEnd::Kept,
+            waiting: None,
         });
     }
     let claimed = match subject.lock {
-        Some(lock) => Some(claim(access, lock.fleet(), subject.content, live, approved).await?),
+        Some(lock) => Some(claim(access, lock.fleet(), subject, options.revision, live, approved).await?),
         None => None,
     };
+    let rollout = subject.lock.and_then(|lock| Rollout::of(&lock.fleet().spec));
     let how = apply::Options {
         manager: labels::FLEET_MANAGER,
         parallelism: options.parallelism,
         deadline: options.deadline,
     };
-    let keys = KeySource::at(Timestamp::now());
     let stop = stop.child_token();
-    let work = apply::run(access.clusters, approved, &how, keys, progress, &stop);
-    let (outcome, lock) = match subject.lock {
+    let work = async {
+        match rollout.zip(claimed.clone()) {
+            Some((rollout, claimed)) => {
+                let rolling = Rolling {
+                    access,
+                    rollout: &rollout,
+                    live,
+                    pace: options.pace,
+                    how,
+                    progress,
+                    stop: &stop,
+                };
+                let Rolled {
+                    outcome,
+                    stored,
+                    waiting,
+                } = rolling.run(claimed, approved.clone()).await;
+                (outcome, Some(stored), waiting)
+            }
+            None => {
+                let keys = KeySource::at(Timestamp::now());
+                let outcome = apply::run(access.clusters, approved, &how, keys, progress, &stop).await;
+                (outcome, claimed, None)
+            }
+        }
+    };
+    let ((outcome, claimed, waiting), lock) = match subject.lock {
         Some(lock) => lock.hold(&stop, work).await,
         None => (work.await, LockEnd::Kept),
     };
@@ -117,6 +157,7 @@ pub async fn execute(
         outcome,
         forgotten,
         lock,
+        waiting,
     })
 }
 
@@ -124,7 +165,8 @@ pub async fn execute(
 async fn claim(
     access: Access<'_>,
     fleet: &Fleet,
-    content: &str,
+    subject: Subject<'_>,
+    revision: Option<&str>,
     live: &Live,
     approved: &ApprovedPlan,
 ) -> Result<StoredParent, FleetError> {
@@ -144,15 +186,19 @@ async fn claim(
             .actions()
             .filter(|action| is_cluster(action.id.kind))
     };
-    let namespaces: BTreeSet<String> = actions().map(|action| action.id.namespace.clone()).collect();
-    let deletions = actions()
-        .filter(|action| matches!(action.operation, Operation::Delete { .. }))
-        .count();
-    let before = stored.parent.before_run(fleet, namespaces, content, deletions);
+    let beginning = Beginning {
+        namespaces: actions().map(|action| action.id.namespace.clone()).collect(),
+        content: subject.content,
+        deletions: actions()
+            .filter(|action| matches!(action.operation, Operation::Delete { .. }))
+            .count(),
+        revision,
+    };
+    let before = stored.parent.before_run(fleet, &beginning);
     replace(access, &stored, &before).await
 }
 
-async fn replace(
+pub(super) async fn replace(
     access: Access<'_>,
     stored: &StoredParent,
     parent: &Parent,

@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 
 use crate::api::labels;
 use crate::client::{Client, ClientError, ListQuery, chain};
-use crate::object::{Kind, ObjectId, Observed, Unreadable, kinds};
+use crate::object::{Kind, ObjectId, ObjectSet, Observed, Unreadable, kinds};
 use crate::plan::FailureKind;
 
 pub use nodes::Nodes;
@@ -159,6 +159,25 @@ async fn upstream_in(client: &Client, namespaces: &BTreeSet<String>) -> Result<O
 /// *Errors* and unreadable parts: as [`fleet`].
 /// *Effects*: for each kind of [`CHILDREN`] that no hosting cluster lacks one paged list for each of up to four namespaces, or one for all.
 pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<Observed, ClientError> {
+    let kinds: Vec<Kind> = planned_children().collect();
+    of_kinds(client, clusters, &kinds).await
+}
+
+/// Reads the StatefulSets of these clusters, by our labels.
+///
+/// *Shape*: may hold those of other clusters too.
+/// *Errors*: as [`fleet`]; of what else could not be read nothing is returned.
+/// *Effects*: one paged list for each of up to four namespaces, or one for all.
+pub async fn stateful_sets(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<ObjectSet, ClientError> {
+    let observed = of_kinds(client, clusters, &[kinds::STATEFUL_SET]).await?;
+    Ok(observed.objects)
+}
+
+async fn of_kinds(
+    client: &Client,
+    clusters: &BTreeSet<ObjectId>,
+    kinds: &[Kind],
+) -> Result<Observed, ClientError> {
     if clusters.is_empty() {
         return Ok(Observed::default());
     }
@@ -180,19 +199,18 @@ pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<
             (*namespace, selector)
         });
         let pairs: Vec<(&str, String)> = selectors.collect();
-        let of_kind = |kind| {
+        let of_kind = |kind: &Kind| {
+            let kind = *kind;
             pairs
                 .iter()
                 .map(move |(namespace, selector)| child_query(kind, namespace, selector))
         };
-        planned_children().flat_map(of_kind).collect()
+        kinds.iter().flat_map(of_kind).collect()
     };
     if by_namespace.len() <= FEW_NAMESPACES {
         return lists(client, one_by_one()).await;
     }
-    let whole = planned_children()
-        .map(|kind| child_query(kind, "", &ours))
-        .collect();
+    let whole = kinds.iter().map(|kind| child_query(*kind, "", &ours)).collect();
     match lists(client, whole).await {
         Err(error) if error.kind() == FailureKind::Forbidden => lists(client, one_by_one()).await,
         other => other,

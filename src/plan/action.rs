@@ -274,6 +274,13 @@ impl Plan {
         self.waves.iter().flat_map(|wave| &wave.actions)
     }
 
+    /// Returns all actions in order of execution, each with the name of its wave.
+    pub fn in_waves(&self) -> impl Iterator<Item = (&str, &Action)> {
+        self.waves
+            .iter()
+            .flat_map(|wave| wave.actions.iter().map(|action| (wave.name.as_str(), action)))
+    }
+
     /// Says whether applying it would write nothing.
     pub fn is_empty(&self) -> bool {
         self.actions().next().is_none()

@@ -1,5 +1,7 @@
 //! The only place where guards open.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use thiserror::Error;
 
@@ -26,6 +28,31 @@ impl ApprovedPlan {
 
     pub fn is_empty(&self) -> bool {
         self.plan.is_empty()
+    }
+
+    /// Takes these actions out, in their waves and order. What was approved together is approved in parts.
+    #[must_use]
+    pub fn take(&mut self, ids: &BTreeSet<ObjectId>) -> Self {
+        let mut waves = Vec::new();
+        for wave in &mut self.plan.waves {
+            let (taken, left) = std::mem::take(&mut wave.actions)
+                .into_iter()
+                .partition(|action| ids.contains(&action.id));
+            wave.actions = left;
+            waves.push(Wave {
+                name: wave.name.clone(),
+                actions: taken,
+            });
+        }
+        self.plan.waves.retain(|wave| !wave.actions.is_empty());
+        waves.retain(|wave| !wave.actions.is_empty());
+        Self {
+            plan: Plan {
+                revision: self.plan.revision.clone(),
+                waves,
+                ..Plan::default()
+            },
+        }
     }
 }
 

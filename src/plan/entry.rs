@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::rollout::Rollout;
 use crate::api::fleet::FleetSpec;
 use crate::api::fleet_files::{AdoptSource, IfDifferent, RemovalPolicy};
 use crate::api::fleet_sync::Deletions;
@@ -84,6 +85,8 @@ pub struct FleetPolicy {
     pub removed: BTreeMap<ObjectId, RemovedRecord>,
     /// Clusters of which a record says that somebody else made them and that they are the fleet's from now on.
     pub adopted: BTreeMap<ObjectId, AdoptRecord>,
+    /// The waves of changes that restart pods. `None`: all at once.
+    pub rollout: Option<Rollout>,
 }
 
 /// What a record of kind Removed says about one cluster.
@@ -131,6 +134,7 @@ impl FleetPolicy {
             missing_namespaces: BTreeSet::new(),
             removed: BTreeMap::new(),
             adopted: BTreeMap::new(),
+            rollout: fleet.and_then(Rollout::of),
         }
     }
 }

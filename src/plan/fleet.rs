@@ -13,6 +13,7 @@ use super::{
     Wave, sort_held,
 };
 use super::{adopt, deletions, empty, preview, replaced, shown};
+use crate::api::fleet_rollout::{CHANGES, DELETIONS, NAMESPACES};
 use crate::api::{cel, labels};
 use crate::object::{
     Difference, Object, ObjectId, Observed, Unreadable, differences, is_applied_by, kinds, pointer,
@@ -20,7 +21,7 @@ use crate::object::{
 
 /// Plans a fleet.
 ///
-/// *Shape*: waves `namespaces`, `changes`, `deletions`; empty ones are left out. A cluster is in at most one action,
+/// *Shape*: waves `namespaces`, `changes`, those of the rollout, `deletions`; empty ones are left out. A cluster is in at most one action,
 /// and may be held besides for a part of it that is left to somebody else. The order of the entries does not matter.
 /// Never fails: what must not be done is held, each for itself.
 pub fn fleet(input: &FleetInput<'_>, policy: &FleetPolicy) -> Plan {
@@ -318,11 +319,11 @@ impl Planner<'_> {
             .collect();
         sort_held(&mut self.held);
         let waves = [
-            ("namespaces", namespaces),
-            ("changes", self.changes),
-            ("deletions", deletions),
+            (NAMESPACES, namespaces),
+            (CHANGES, self.changes),
+            (DELETIONS, deletions),
         ];
-        Plan {
+        let plan = Plan {
             revision: self.policy.revision.clone(),
             waves: waves
                 .into_iter()
@@ -334,6 +335,10 @@ impl Planner<'_> {
                 .collect(),
             held: self.held,
             unchanged: self.unchanged,
+        };
+        match &self.policy.rollout {
+            Some(rollout) => rollout.arrange(plan, self.input.observed),
+            None => plan,
         }
     }
 }

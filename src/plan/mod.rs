@@ -28,6 +28,7 @@ mod outcome;
 mod ownership;
 mod preview;
 mod replaced;
+pub mod rollout;
 mod saved;
 mod shown;
 mod stale;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use super::rollout::Rollout;
 use super::withheld::{self, Withheld};
 use super::{
     Action, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Prune, Wave, adopt,
@@ -19,8 +20,9 @@ use super::{
 };
 use crate::api::fleet::{Fleet, FleetSpec};
 use crate::api::fleet_files::{AdoptSource, IfDifferent};
+use crate::api::fleet_rollout::{CHANGES, DELETIONS, NAMESPACES};
 use crate::api::labels;
-use crate::object::{Object, ObjectId, ObjectSet, digest, kinds};
+use crate::object::{Object, ObjectId, ObjectSet, Observed, digest, kinds};
 use crate::render::Settings;
 
 /// What the first field of the file says.
@@ -287,11 +289,17 @@ impl SavedPlan {
                 }),
             }
         }
-        Plan {
+        let plan = Plan {
             revision: self.revision.clone(),
             waves,
             held: self.held.clone(),
             unchanged: self.unchanged.clone(),
+        };
+        let rollout = self.fleet.as_ref().and_then(|fleet| Rollout::of(&fleet.spec));
+        match rollout {
+            // The order of what was saved is that of the waves already.
+            Some(rollout) => rollout.arrange(plan, &Observed::default()),
+            None => plan,
         }
     }
 
@@ -379,9 +387,9 @@ fn entry(action: &Action, from: &SavedFrom<'_>) -> SavedEntry {
 
 fn wave_name(entry: &SavedEntry) -> &'static str {
     match entry.action {
-        SavedAction::Delete => "deletions",
-        SavedAction::Create | SavedAction::Change if entry.object.namespace.is_empty() => "namespaces",
-        SavedAction::Create | SavedAction::Change | SavedAction::Adopt => "changes",
+        SavedAction::Delete => DELETIONS,
+        SavedAction::Create | SavedAction::Change if entry.object.namespace.is_empty() => NAMESPACES,
+        SavedAction::Create | SavedAction::Change | SavedAction::Adopt => CHANGES,
     }
 }
 

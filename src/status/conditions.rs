@@ -13,7 +13,7 @@ use crate::render::{MATCHES_NOTHING, StatefulSetFacts};
 /// The words that conditions give as reasons. Dashboards and scripts compare them, so they are listed once.
 pub mod reason {
     pub const READY: &str = "Ready";
-    pub const HIBERNATED: &str = "Hibernated";
+    pub const HIBERNATED: &str = crate::api::condition::HIBERNATED;
     pub const PAUSED: &str = "Paused";
     /// Objects of the cluster are not there yet.
     pub const CREATING: &str = "Creating";

@@ -17,10 +17,11 @@ use crate::client::{ClientError, chain};
 use crate::compose::Reading;
 use crate::diagnostic::SourceTree;
 use crate::fleet::{
-    self, Access, FirstApply, FleetError, Live, Lock, LockEnd, LockOptions, PlanOptions, RunOptions,
+    self, Access, FirstApply, FleetError, Live, Lock, LockEnd, LockOptions, Pace, PlanOptions, RunOptions,
 };
 use crate::lease::Holder;
 use crate::object::{Object, ObjectId};
+use crate::plan::rollout::Waiting;
 use crate::plan::{self, ActionResult, Approval, Consent, FailureKind, Held, HeldReason, Outcome, Prune};
 use crate::render;
 
@@ -80,6 +81,8 @@ impl CarryError {
 pub struct Carried {
     pub limited: Limited,
     pub outcome: Outcome,
+    /// What the changes wait for whose wave has not come.
+    pub waiting: Option<Waiting>,
 }
 
 /// Plans and applies, through the functions that the command line uses.
@@ -131,6 +134,8 @@ pub async fn out(
         parallelism: apply::FLEET_PARALLELISM,
         deadline: Some(settings.deadline),
         revision: tree.revision.as_deref(),
+        // A pass must not wait for pods: others would wait for it.
+        pace: Pace::OneStep,
     };
     let content = fleet::content(&reading);
     let subject = fleet::Subject {
@@ -154,6 +159,7 @@ pub async fn out(
     Ok(Carried {
         limited,
         outcome: executed.outcome,
+        waiting: executed.waiting,
     })
 }
 
@@ -209,6 +215,16 @@ impl Carried {
             lacks.push(Stall::new(reason, text));
         }
         let left: Vec<(&ObjectId, &str)> = self.outcome.results.iter().filter_map(left_undone).collect();
+        if let Some(waiting) = &self.waiting {
+            let reason = match waiting.is_for_a_person() {
+                true => reason::ROLLOUT_STOPPED,
+                false => reason::ROLLING,
+            };
+            lacks.push(Stall::new(
+                reason,
+                format!("{} not written yet: {waiting}", left.len()),
+            ));
+        }
         if let (true, Some((id, why))) = (lacks.is_empty(), left.first()) {
             let text = format!("{} not written; the first: {id}: {why}", left.len());
             lacks.push(Stall::new(reason::APPLY_FAILED, text));

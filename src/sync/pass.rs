@@ -21,12 +21,16 @@ use crate::diagnostic::{Findings, Severity, SourceTree};
 use crate::fleet::Access;
 use crate::load::git::CommitId;
 use crate::object::{Object, ObjectId};
+use crate::plan::rollout::Waiting;
 use crate::queue::Next;
 
 /// Problems that fit a status.
 const PROBLEMS_MAX: usize = 20;
 /// Another sync is about to be looked at; this takes it no longer.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// Clusters of a wave are looked at this often: they need a minute or more.
+const ROLL: Duration = Duration::from_secs(10);
 
 /// What a look ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,7 +317,11 @@ impl Syncs {
             pending: carried.limited.pending,
             fleet_id,
         };
+        let is_rolling = carried.outcome.failures().next().is_none() && carried.waiting.is_some();
+        let is_stopped = carried.waiting.as_ref().is_some_and(Waiting::is_for_a_person);
         let (next, ended) = match (is_complete, is_quiet) {
+            (false, _) if is_rolling && is_stopped => (Next::After(order.interval), Ended::Applied),
+            (false, _) if is_rolling => (Next::After(ROLL.min(order.interval)), Ended::Applied),
             (false, _) => (Next::Retry, Ended::Failed),
             (true, true) => (Next::After(order.interval), Ended::Planned),
             (true, false) => (Next::After(order.interval), Ended::Applied),

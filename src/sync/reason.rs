@@ -14,6 +14,10 @@ pub const HELD: &str = "Held";
 pub const FORBIDDEN: &str = "Forbidden";
 /// Another run writes the fleet; the next look comes soon.
 pub const LOCKED: &str = "Locked";
+/// Changes wait for the wave before them.
+pub const ROLLING: &str = "Rolling";
+/// The rollout is paused, halted or aborted.
+pub const ROLLOUT_STOPPED: &str = "RolloutStopped";
 pub const PLAN_FAILED: &str = "PlanFailed";
 pub const APPLY_FAILED: &str = "ApplyFailed";
 

@@ -142,7 +142,7 @@ impl Said {
                 ..
             }) => Self {
                 ready: ("False", reason, format!("{message}; {summary}")),
-                is_reconciling: false,
+                is_reconciling: *reason == reason::ROLLING,
                 is_stalled: false,
             },
             Verdict::Done(Done {

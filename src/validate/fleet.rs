@@ -1,7 +1,7 @@
 //! The document of kind Fleet.
 
 use super::metadata::{self, Scope};
-use super::schema;
+use super::{rollout, schema};
 use crate::api::fleet::{FLEET_ID_MAX, Fleet};
 use crate::diagnostic::{Code, Finding, Findings};
 use crate::object::pointer;
@@ -69,6 +69,7 @@ fn check_one(document: &Document, findings: &mut Findings) -> Option<Fleet> {
             }
         }
     }
+    rollout::check(root, &mut own);
     let spec = if own.has_errors() {
         None
     } else {

@@ -24,6 +24,7 @@ mod kind;
 mod metadata;
 mod records;
 mod refused;
+mod rollout;
 mod schema;
 mod set;
 mod shared;

@@ -178,8 +178,12 @@ impl Schema {
                 range(format!("have at most {limit} entries"))
             }
             ValidationErrorKind::UniqueItems => range("not have the same entry twice".to_owned()),
-            // Keywords our schemas do not use (forms of texts are rules, not patterns). Should one come, it gives a
-            // finding, if a plain one.
+            ValidationErrorKind::Pattern { .. } => {
+                let hint = parent.get("patternErrorMessage").and_then(Value::as_str);
+                let finding = at_value(Code::NotAllowed, format!("`{path}` cannot be {}", shown(node)));
+                vec![finding.hints(hint.map(str::to_owned))]
+            }
+            // Keywords our schemas do not use. Should one come, it gives a finding, if a plain one.
             _ => vec![at_value(
                 Code::NotReadable,
                 format!("`{path}` cannot be {}", shown(node)),

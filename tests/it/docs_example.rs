@@ -32,21 +32,27 @@ async fn the_recorded_hub_needs_nothing_but_the_program() {
     insta::assert_snapshot!(answer, @r"
     --- stdout
     Fleet edge hub https://edge-hub.example.org:6443 (28f85f56…)
-      ~ 6 clusters    disruptive
-          names          edge/store-0001, edge/store-0002, edge/store-0003,
-                         edge/store-0004, edge/store-0005, edge/store-0006
-          at             fleet-examples/edge/defaults.yaml:7:3
-          spec.version   v1.36.2+k0s.0 -> v1.36.3+k0s.2
-          effect         1 pod kmc-*-0 replaced; the API does not answer until it is
-                         ready again
-                         etcd not restarted; kubeconfig and tokens stay valid
-      + 994 clusters  create
+      + 994 clusters     create
           names          edge/store-0007, edge/store-0008, edge/store-0009,
                          edge/store-0010, edge/store-0011, edge/store-0012,
                          edge/store-0013, edge/store-0014, edge/store-0015,
                          edge/store-0016, edge/store-0017, edge/store-0018 and 982
                          more (--full)
           at             fleet-examples/edge/sets/stores.csv
+      ~ edge/store-0001  disruptive  wave canary
+          at             fleet-examples/edge/defaults.yaml:7:3
+          spec.version   v1.36.2+k0s.0 -> v1.36.3+k0s.2
+          effect         1 pod kmc-store-0001-0 replaced; the API does not answer
+                         until it is ready again
+                         etcd not restarted; kubeconfig and tokens stay valid
+      ~ 5 clusters       disruptive  wave stores
+          names          edge/store-0002, edge/store-0003, edge/store-0004,
+                         edge/store-0005, edge/store-0006
+          at             fleet-examples/edge/defaults.yaml:7:3
+          spec.version   v1.36.2+k0s.0 -> v1.36.3+k0s.2
+          effect         1 pod kmc-*-0 replaced; the API does not answer until it is
+                         ready again
+                         etcd not restarted; kubeconfig and tokens stay valid
     Plan: 994 to create, 6 to change (6 disruptive), 0 to DELETE
     --- exit 0
     ");

@@ -25,6 +25,7 @@ mod cli_offline;
 mod cli_refusals;
 mod cli_removed;
 mod cli_render;
+mod cli_rollout;
 mod cli_run;
 mod cli_saved;
 mod cli_shown;

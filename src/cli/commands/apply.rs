@@ -1,5 +1,7 @@
 //! `apply`: plans, asks, and does what was planned.
 
+use std::time::Duration;
+
 use clap::Args;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -23,10 +25,11 @@ use crate::cli::source;
 use crate::cli::ui::Ui;
 use crate::cli::who;
 use crate::fleet::{
-    self, Access, Executed, FirstApply, FleetError, Live, Lock, LockEnd, LockOptions, RunOptions, Subject,
-    Values,
+    self, Access, Executed, FirstApply, FleetError, Live, Lock, LockEnd, LockOptions, Pace, RunOptions,
+    Subject, Values,
 };
 use crate::lease::Holder;
+use crate::plan::rollout::Waiting;
 use crate::plan::{self, Approval, ApprovedPlan, Checked, Consent, Plan, SavedPlan};
 use crate::render::Settings;
 
@@ -51,14 +54,17 @@ pub struct Arguments {
     parallelism: usize,
     /// Longest time that all writes together may take; what is not done then is left for the next run
     #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_DEADLINE", value_parser = crate::cli::args::duration)]
-    deadline: Option<std::time::Duration>,
+    deadline: Option<Duration>,
     /// Longest time to wait for another run that writes this fleet
     #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_LOCK_TIMEOUT", default_value = "30s",
           value_parser = crate::cli::args::wait)]
-    lock_timeout: std::time::Duration,
+    lock_timeout: Duration,
     #[command(flatten)]
     saved: SavedArguments,
 }
+
+/// How often clusters are looked at that a wave waits for.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What concerns a saved plan alone.
 #[derive(Debug, Args)]
@@ -118,6 +124,9 @@ impl Arguments {
             parallelism: self.parallelism,
             deadline: self.deadline,
             revision,
+            pace: Pace::Through {
+                look_every: LOOK_EVERY,
+            },
         }
     }
 }
@@ -421,6 +430,10 @@ fn finish(
     if is_interrupted {
         ui.hint("the state is consistent: run the same command again to do the rest");
         return Ok(Exit::Interrupted);
+    }
+    if executed.waiting.as_ref().is_some_and(Waiting::is_for_a_person) {
+        ui.hint("look with `rollout status`; `rollout resume` lets it go on with the next `apply`");
+        return Ok(Exit::Partial);
     }
     let is_whole = result.is_complete() && left_out == LeftOut::Nothing;
     if !result.is_complete() {

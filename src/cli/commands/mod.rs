@@ -12,6 +12,7 @@ pub mod init;
 pub mod install;
 pub mod plan;
 pub mod render;
+pub mod rollout;
 pub mod schema;
 pub mod show;
 pub mod snapshot;

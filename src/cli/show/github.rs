@@ -13,7 +13,7 @@ const NAMES_MAX: usize = 20;
 /// program runs, which in a workflow is the root of the repository.
 pub fn annotations(plan: &Plan, findings: &Findings, tree: &SourceTree, summary: &str) -> String {
     let mut lines = of_findings(findings, tree);
-    let mut blocks = group::blocks(plan.actions(), Grouping::Equal);
+    let mut blocks = group::blocks(plan.in_waves(), Grouping::Equal);
     blocks.sort_by_key(|block| {
         (
             block.verb() != Verb::Delete,
@@ -33,7 +33,9 @@ pub fn annotations(plan: &Plan, findings: &Findings, tree: &SourceTree, summary:
             names(block),
             block.first.impact.as_str()
         );
-        let mut words: Vec<String> = block.changes.iter().map(text::change).collect();
+        let wave = block.waits_for().map(|wave| format!("in wave {wave}"));
+        let mut words: Vec<String> = wave.into_iter().collect();
+        words.extend(block.changes.iter().map(text::change));
         words.extend(block.effects.iter().cloned());
         if group::place(&block.reason).is_none() && !block.reason.is_empty() {
             words.push(block.reason.clone());

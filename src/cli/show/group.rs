@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::json::verb;
+use crate::api::fleet_rollout::{CHANGES, DELETIONS, NAMESPACES};
 use crate::object::ObjectId;
 use crate::plan::{Action, FieldChange, Held, HeldReason, Impact, Verb};
 
@@ -23,6 +24,7 @@ pub enum Grouping {
 /// One action, or several that differ in nothing but the name.
 #[derive(Clone, Debug)]
 pub struct Block<'a> {
+    pub wave: &'a str,
     pub first: &'a Action,
     /// In the order of the plan; never empty.
     pub ids: Vec<&'a ObjectId>,
@@ -37,6 +39,11 @@ impl Block<'_> {
     pub fn verb(&self) -> Verb {
         self.first.operation.verb()
     }
+
+    /// The wave that it waits for, where it does.
+    pub fn waits_for(&self) -> Option<&str> {
+        (![NAMESPACES, CHANGES, DELETIONS].contains(&self.wave)).then_some(self.wave)
+    }
 }
 
 /// One thing that is not done, or several for the same reason.
@@ -48,23 +55,29 @@ pub struct HeldBlock<'a> {
 }
 
 /// Puts actions together, each block at the place of its first.
-pub fn blocks<'a>(actions: impl Iterator<Item = &'a Action>, grouping: Grouping) -> Vec<Block<'a>> {
+pub fn blocks<'a>(
+    actions: impl Iterator<Item = (&'a str, &'a Action)>,
+    grouping: Grouping,
+) -> Vec<Block<'a>> {
     if grouping == Grouping::Nothing {
-        return actions.map(alone).collect();
+        return actions.map(|(wave, action)| alone(wave, action)).collect();
     }
-    let actions: Vec<(String, &Action)> = actions.map(|action| (key(action), action)).collect();
-    let mut members: BTreeMap<&str, Vec<&'a Action>> = BTreeMap::new();
+    let actions: Vec<((&str, String), &Action)> = actions
+        .map(|(wave, action)| ((wave, key(action)), action))
+        .collect();
+    let mut members: BTreeMap<&(&str, String), Vec<&'a Action>> = BTreeMap::new();
     for (key, action) in &actions {
         members.entry(key).or_default().push(action);
     }
     let mut blocks = Vec::new();
     for (key, action) in &actions {
-        let count = members.get(key.as_str()).map_or(0, Vec::len);
+        let wave = key.0;
+        let count = members.get(key).map_or(0, Vec::len);
         if count > 0 && count < FEWEST {
-            blocks.push(alone(action));
-        } else if let Some(members) = members.remove(key.as_str()) {
+            blocks.push(alone(wave, action));
+        } else if let Some(members) = members.remove(key) {
             // Those that come later find their key taken.
-            blocks.extend(together(&members));
+            blocks.extend(together(wave, &members));
         }
     }
     blocks
@@ -124,8 +137,9 @@ fn key(action: &Action) -> String {
     serde_json::json!([kind, verb(&action.operation), impact, changes, effects, words]).to_string()
 }
 
-fn alone(action: &Action) -> Block<'_> {
+fn alone<'a>(wave: &'a str, action: &'a Action) -> Block<'a> {
     Block {
+        wave,
         first: action,
         ids: vec![&action.id],
         changes: action.changes.clone(),
@@ -134,9 +148,9 @@ fn alone(action: &Action) -> Block<'_> {
     }
 }
 
-fn together<'a>(members: &[&'a Action]) -> Option<Block<'a>> {
+fn together<'a>(wave: &'a str, members: &[&'a Action]) -> Option<Block<'a>> {
     let (first, others) = members.split_first()?;
-    let mut block = alone(first);
+    let mut block = alone(wave, first);
     let id = &block.first.id;
     for change in &mut block.changes {
         change.old = change.old.as_ref().map(|value| general_value(value, id));
@@ -232,24 +246,45 @@ mod tests {
         }
     }
 
+    fn in_one_wave(actions: &[Action]) -> impl Iterator<Item = (&str, &Action)> {
+        actions.iter().map(|action| (CHANGES, action))
+    }
+
+    #[test]
+    fn changes_of_two_waves_are_told_apart() {
+        let actions: Vec<Action> = (0..8)
+            .map(|store| bump(&format!("store-{store}"), "v2"))
+            .collect();
+        let waves = actions.iter().enumerate().map(|(index, action)| {
+            let wave = if index < 4 { "canary" } else { CHANGES };
+            (wave, action)
+        });
+        let blocks = blocks(waves, Grouping::Equal);
+        let shown: Vec<(usize, Option<&str>)> = blocks
+            .iter()
+            .map(|block| (block.ids.len(), block.waits_for()))
+            .collect();
+        assert_eq!(shown, [(4, Some("canary")), (4, None)]);
+    }
+
     #[test]
     fn equal_changes_become_one_block_with_all_names() {
         let mut actions: Vec<Action> = (0..10)
             .map(|store| bump(&format!("store-{store}"), "v2"))
             .collect();
         actions.insert(3, bump("lab", "v3"));
-        let blocks = blocks(actions.iter(), Grouping::Equal);
+        let blocks = blocks(in_one_wave(&actions), Grouping::Equal);
         let sizes: Vec<usize> = blocks.iter().map(|block| block.ids.len()).collect();
         assert_eq!(sizes, [10, 1]);
         assert_eq!(blocks[0].effects, ["3 pods kmc-*-{0..2} replaced one by one"]);
         assert_eq!(blocks[0].changes[0].source.as_deref(), Some("defaults.yaml:2:3"));
-        assert_eq!(super::blocks(actions.iter(), Grouping::Nothing).len(), 11);
+        assert_eq!(super::blocks(in_one_wave(&actions), Grouping::Nothing).len(), 11);
     }
 
     #[test]
     fn a_few_equal_changes_stay_one_by_one() {
         let actions: Vec<Action> = ["a", "b", "c"].iter().map(|name| bump(name, "v2")).collect();
-        assert_eq!(blocks(actions.iter(), Grouping::Equal).len(), 3);
+        assert_eq!(blocks(in_one_wave(&actions), Grouping::Equal).len(), 3);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub fn comment(comment: &Comment<'_>) -> String {
     } = comment;
     let mut page = Page::new(head(plan, heading, *digest));
     let (deletions, mut writes): (Vec<Block<'_>>, Vec<Block<'_>>) =
-        group::blocks(plan.actions(), Grouping::Equal)
+        group::blocks(plan.in_waves(), Grouping::Equal)
             .into_iter()
             .partition(|block| block.verb() == Verb::Delete);
     page.section(
@@ -158,7 +158,8 @@ fn written(block: &Block<'_>) -> String {
         Verb::Adopt => (format!("**adopt, {impact}**"), NAMES_MAX),
     };
     let names = names(&block.ids, most);
-    let mut text = format!("- {word} {names}");
+    let wave = block.waits_for().map(|wave| format!(", wave {wave}"));
+    let mut text = format!("- {word} {names}{}", wave.unwrap_or_default());
     if !block.reason.is_empty() {
         text.push_str(&format!(" ({})", words(&block.reason)));
     }

@@ -81,7 +81,7 @@ pub fn with_children(plan: &Plan, heading: &Heading<'_>, children: &Children, de
         Grouping::Nothing
     };
     let mut text = head(heading);
-    let blocks = group::blocks(plan.actions(), grouping);
+    let blocks = group::blocks(plan.in_waves(), grouping);
     let held = group::held(&plan.held, grouping);
     let titles = blocks
         .iter()
@@ -235,7 +235,9 @@ fn entry(block: &Block<'_>, width: usize, detail: Detail) -> String {
     };
     let title = title(&block.ids);
     let impact = impact.map(|impact| format!("  {impact}")).unwrap_or_default();
-    let mut text = format!("  {style}{symbol}{style:#} {title:width$}  {style}{word}{style:#}{impact}\n");
+    let wave = block.waits_for().map(|wave| format!("  wave {wave}"));
+    let more = [impact, wave.unwrap_or_default()].concat();
+    let mut text = format!("  {style}{symbol}{style:#} {title:width$}  {style}{word}{style:#}{more}\n");
     let mut rows: Vec<Row> = Vec::new();
     if block.ids.len() > 1 {
         let most = if block.verb() == Verb::Delete {

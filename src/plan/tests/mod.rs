@@ -62,6 +62,7 @@ fn policy() -> FleetPolicy {
         missing_namespaces: Default::default(),
         removed: Default::default(),
         adopted: Default::default(),
+        rollout: None,
     }
 }
 

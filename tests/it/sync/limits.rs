@@ -27,17 +27,7 @@ async fn a_change_above_the_ceiling_waits_and_is_counted() {
     assert_eq!(bench.status("platform").await.pending, None);
 
     // What the pods are cannot be read any more, so what the change does is unknown: that is never safe.
-    bench
-        .account("short-sighted", &["get", "list", "create", "patch"])
-        .await;
-    let roles = bench.api::<k8s_openapi::api::rbac::v1::Role>();
-    let rules = json!({ "rules": [{ "apiGroups": ["k0smotron.io"], "resources": ["k0smotronclusters"],
-        "verbs": ["get", "list", "create", "patch"] }] });
-    let how = kube::api::PatchParams::default();
-    roles
-        .patch("short-sighted", &how, &kube::api::Patch::Merge(&rules))
-        .await
-        .unwrap();
+    bench.clusters_only("short-sighted").await;
     bench
         .sync(
             "platform",

@@ -5,6 +5,7 @@ mod files;
 mod limits;
 mod repository;
 mod rights;
+mod waves;
 
 use std::time::Duration;
 
@@ -104,6 +105,17 @@ impl Bench {
             .unwrap();
         self.api::<RoleBinding>()
             .create(&PostParams::default(), &binding)
+            .await
+            .unwrap();
+    }
+
+    /// Makes an account that may read and write clusters of this namespace and sees nothing else.
+    pub async fn clusters_only(&self, name: &str) {
+        self.account(name, &["get", "list", "create", "patch"]).await;
+        let rules = json!({ "rules": [{ "apiGroups": ["k0smotron.io"], "resources": ["k0smotronclusters"],
+            "verbs": ["get", "list", "create", "patch"] }] });
+        self.api::<Role>()
+            .patch(name, &PatchParams::default(), &Patch::Merge(&rules))
             .await
             .unwrap();
     }

@@ -1,0 +1,224 @@
+//! `rollout`: looks at the waves of a fleet, stops them, and lets them go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::api::fleet::Fleet;
+use crate::cli::args::{Format, Hub, Output, Source};
+use crate::cli::block_on;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::flow;
+use crate::cli::hub;
+use crate::cli::show::{json, table, text};
+use crate::cli::source;
+use crate::cli::ui::Ui;
+use crate::fleet::{self, FleetError, parent};
+use crate::object::ObjectId;
+use crate::plan::rollout::{Evidence, Phase, Rollout, State, Verdict};
+
+/// Look at the waves of a fleet, stop them, or let them go on
+///
+/// The state of a rollout is kept on the hub, so any machine can do this, whoever runs `apply`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show how far it has come and what it waits for
+    Status(Common),
+    /// Begin no more clusters until somebody resumes it; what restarts nothing goes on
+    Pause(WithReason),
+    /// Go on after a pause or too many failures; those that have failed are not counted any more
+    Resume(Common),
+    /// Vouch for the clusters that are on their way, and go on with the next wave without waiting for them
+    Promote(Common),
+    /// End it: clusters that were not begun stay as they are until the files say something else, or it is resumed
+    Abort(WithReason),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    hub: Hub,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct WithReason {
+    #[command(flatten)]
+    common: Common,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT", default_value = "no reason was given")]
+    reason: String,
+}
+
+pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
+    let common = match &arguments.verb {
+        Verb::Status(common) | Verb::Resume(common) | Verb::Promote(common) => common,
+        Verb::Pause(with) | Verb::Abort(with) => &with.common,
+    };
+    let files = source::read(&common.source)?;
+    let Some(fleet) = &files.reading.fleet else {
+        return Err(
+            CliError::failed("there is no Fleet here, and waves belong to one")
+                .hint("run it in the directory of a fleet, or run `k0smotron-fleet init`"),
+        );
+    };
+    let id = &fleet.spec.id;
+    block_on(async {
+        let client = hub::connect(&common.hub).await?;
+        let access = flow::access(&client, &common.hub);
+        fleet::check_hub(Some(fleet), &fleet::identify(&client).await?)?;
+        let state = match &arguments.verb {
+            Verb::Status(_) => fleet::steer(access, id, |_| {}).await,
+            Verb::Pause(with) => fleet::steer(access, id, |state| state.pause(&with.reason)).await,
+            Verb::Abort(with) => fleet::steer(access, id, |state| state.abort(&with.reason)).await,
+            Verb::Resume(_) => fleet::steer(access, id, State::resume).await,
+            Verb::Promote(_) => {
+                let promote = |state: &mut State| {
+                    state.promote();
+                };
+                fleet::steer(access, id, promote).await
+            }
+        }?;
+        let Some(state) = state else {
+            return Err(FleetError::UnknownFleet {
+                server: client.server().to_owned(),
+                fleet_id: id.clone(),
+                parent: Box::new(parent::id(access.parent_namespace, id)),
+            }
+            .into());
+        };
+        let changed: BTreeSet<ObjectId> = state.changed().map(|(id, _)| id).collect();
+        let seen = fleet::evidence(&client, &changed).await;
+        match common.output.output {
+            Format::Text => ui.answer(&shown(fleet, &state, &seen))?,
+            Format::Json => ui.answer(&json::document("rollout", document(fleet, &state, &seen)))?,
+        }
+        Ok(Exit::Success)
+    })
+}
+
+/// One wave: how many are done, on their way, and failed.
+type Counts = (usize, usize, usize);
+
+/// Returns the waves that have begun, in order.
+fn waves(fleet: &Fleet, state: &State) -> Vec<(String, Counts)> {
+    let mut counted: BTreeMap<&str, Counts> = BTreeMap::new();
+    for (wave, done) in &state.done {
+        counted.entry(wave).or_default().0 += done;
+    }
+    let changed: Vec<_> = state.changed().collect();
+    for (_, one) in &changed {
+        let counts = counted.entry(&one.wave).or_default();
+        match one.failed {
+            None => counts.1 += 1,
+            Some(_) => counts.2 += 1,
+        }
+    }
+    let rollout = Rollout::of(&fleet.spec);
+    let order: Vec<&str> = rollout.iter().flat_map(Rollout::waves).collect();
+    let place = |wave: &str| order.iter().position(|name| *name == wave);
+    let mut waves: Vec<(String, Counts)> = counted
+        .into_iter()
+        .map(|(wave, counts)| (wave.to_owned(), counts))
+        .collect();
+    // A wave that the files do not have any more comes first: it began earlier.
+    waves.sort_by_key(|(wave, _)| place(wave));
+    waves
+}
+
+/// What a cluster on its way lacks, as it was seen just now.
+fn lacks(seen: Option<&Evidence>) -> String {
+    match seen.map(|evidence| &evidence.verdict) {
+        Some(Verdict::Settled) => "up to date and available".to_owned(),
+        Some(Verdict::Progressing(why) | Verdict::Failed(why)) => why.clone(),
+        Some(Verdict::Gone) => "it is gone".to_owned(),
+        None => "it could not be read".to_owned(),
+    }
+}
+
+fn shown(fleet: &Fleet, state: &State, seen: &BTreeMap<ObjectId, Evidence>) -> String {
+    let revision = state
+        .revision
+        .as_deref()
+        .map(|revision| format!(" @ {}", &revision[..revision.len().min(12)]));
+    let phase = match state.phase {
+        Phase::Running if state.is_over() => "nothing on its way",
+        phase => phase.as_str(),
+    };
+    let mut words = format!(
+        "Rollout of {}{}: {phase}\n",
+        fleet.name,
+        revision.unwrap_or_default()
+    );
+    if let Some(why) = &state.why {
+        words.push_str(&table::indented(why, 6));
+    }
+    let waves = waves(fleet, state);
+    if !waves.is_empty() {
+        let head = ["WAVE", "DONE", "ON THEIR WAY", "FAILED"].map(str::to_owned);
+        let rows = waves.into_iter().map(|(wave, (done, on_their_way, failed))| {
+            [
+                wave,
+                done.to_string(),
+                on_their_way.to_string(),
+                failed.to_string(),
+            ]
+        });
+        words.push('\n');
+        words.push_str(&table::aligned(std::iter::once(head).chain(rows)));
+    }
+    let changed: Vec<_> = state.changed().collect();
+    if !changed.is_empty() {
+        words.push('\n');
+    }
+    for (id, one) in &changed {
+        let (symbol, why) = match &one.failed {
+            Some(why) => ('!', why.clone()),
+            None => ('~', lacks(seen.get(id))),
+        };
+        words.push_str(&format!("  {symbol} {}  wave {}\n", text::name(id), one.wave));
+        words.push_str(&table::indented(&why, 6));
+    }
+    words
+}
+
+fn document(fleet: &Fleet, state: &State, seen: &BTreeMap<ObjectId, Evidence>) -> Value {
+    let waves: Vec<Value> = waves(fleet, state)
+        .into_iter()
+        .map(|(name, (done, on_their_way, failed))| {
+            json!({ "name": name, "done": done, "onTheirWay": on_their_way, "failed": failed })
+        })
+        .collect();
+    let clusters: Vec<Value> = state
+        .changed()
+        .map(|(id, one)| {
+            json!({
+                "object": json::id(&id),
+                "wave": one.wave,
+                "changedAt": one.at,
+                "failed": one.failed,
+                "lacks": lacks(seen.get(&id)),
+            })
+        })
+        .collect();
+    json!({
+        "fleet": json::fleet(Some(fleet)),
+        "revision": state.revision,
+        "phase": state.phase.as_str(),
+        "why": state.why,
+        "waves": waves,
+        "clusters": clusters,
+        "summary": { "onTheirWay": clusters.len() },
+    })
+}
