@@ -1,17 +1,20 @@
 //! Plan and apply against a real API server.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use k0smotron_fleet::api::labels;
 use serde_json::{Value, json};
 
 use crate::cli::{assert_fits, program, transcript, write};
-use crate::support::{Namespace, Output, Program, Servers, crds};
+use crate::operator::{Bench, Controller};
+use crate::support::kubelet::Policy;
+use crate::support::{Namespace, Output, Process, Program, Servers, crds};
 
 /// A fleet in a namespace of its own.
 pub struct Fleet {
     pub program: Program,
-    pub namespace: Namespace,
+    pub namespace: Arc<Namespace>,
     pub servers: &'static Servers,
 }
 
@@ -19,7 +22,7 @@ impl Fleet {
     pub async fn new(hint: &str, spec: &str) -> Self {
         let servers = Servers::shared().await;
         crds::install(&servers.client().await).await;
-        let namespace = servers.namespace(hint).await;
+        let namespace = Arc::new(servers.namespace(hint).await);
         let program = program().kubeconfig(&servers.kubeconfig());
         let fleet = Self {
             program,
@@ -38,9 +41,14 @@ impl Fleet {
     }
 
     pub fn cluster(&self, name: &str, spec: &str) {
+        self.labelled(name, "{}", spec);
+    }
+
+    /// Writes a cluster with these labels, as YAML.
+    pub fn labelled(&self, name: &str, labels: &str, spec: &str) {
         let namespace = &self.namespace.name;
         let text = format!(
-            "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: {name}\n  namespace: {namespace}\n{spec}"
+            "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: {name}\n  namespace: {namespace}\n  labels: {labels}\n{spec}"
         );
         self.write(&format!("clusters/{name}.yaml"), &text);
     }
@@ -62,8 +70,25 @@ impl Fleet {
     }
 
     pub async fn run(&self, arguments: &[&str]) -> Output {
+        self.program.run(&self.arguments(arguments)).await
+    }
+
+    /// Starts it in the background.
+    pub fn start(&self, arguments: &[&str]) -> Process {
+        self.program.start(&self.arguments(arguments))
+    }
+
+    fn arguments<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
         let parent = ["--parent-namespace", self.namespace.name.as_str()];
-        self.program.run(&[arguments, &parent].concat()).await
+        [arguments, &parent].concat()
+    }
+
+    /// Starts an operator and pods for the clusters of the fleet.
+    pub async fn hosted(&self) -> (Bench<'static>, Controller) {
+        let (servers, namespace) = (self.servers, self.namespace.clone());
+        let bench = Bench::of(servers, namespace, servers.node_address, Policy::Ready).await;
+        let controller = bench.controller().await;
+        (bench, controller)
     }
 
     /// Changes a cluster as somebody does who has no files; `more` are flags of `kubectl patch`.

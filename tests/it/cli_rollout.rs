@@ -3,10 +3,11 @@
 use k0smotron_fleet::api::labels;
 use serde_json::{Value, json};
 
-use crate::cli::{assert_fits, program, write};
+use crate::cli::assert_fits;
+use crate::cli_fleet::Fleet;
 use crate::operator::{Bench, Controller, SOON};
 use crate::support::kubelet::Policy;
-use crate::support::{Output, Process, Program, eventually};
+use crate::support::{Output, Process, eventually};
 
 const OLD: &str = "v1.36.2+k0s.0";
 const NEW: &str = "v1.36.3+k0s.2";
@@ -21,35 +22,27 @@ const CLUSTERS: [(&str, &str); 4] = [
 /// A fleet whose clusters run.
 struct World {
     bench: Bench<'static>,
-    program: Program,
+    fleet: Fleet,
     controller: Option<Controller>,
 }
 
 impl World {
     async fn new(hint: &str, rollout: &str) -> Self {
-        let bench = Bench::new(hint).await;
-        let world = Self {
-            program: program().kubeconfig(&bench.servers.kubeconfig()),
-            controller: Some(bench.controller().await),
-            bench,
-        };
-        let namespace = &world.bench.namespace.name;
-        let fleet = format!(
-            "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata: {{name: acme}}\nspec:\n  id: {namespace}\n  \
-             rollout:\n    canary: {{selector: {{matchLabels: {{stage: canary}}}}}}\n    \
+        let rollout = format!(
+            "  rollout:\n    canary: {{selector: {{matchLabels: {{stage: canary}}}}}}\n    \
              waves: [{{name: prod, selector: {{matchLabels: {{stage: prod}}}}}}]\n    {rollout}\n"
         );
-        write(&world.program, &[("fleet.yaml", fleet.as_str())]);
+        let fleet = Fleet::new(hint, &rollout).await;
+        let (bench, controller) = fleet.hosted().await;
+        let world = Self {
+            bench,
+            fleet,
+            controller: Some(controller),
+        };
         world.version(OLD);
         for (name, stage) in CLUSTERS {
-            let text = format!(
-                "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata: {{name: {name}, namespace: {namespace}, \
-                 labels: {{stage: {stage}}}}}\nspec: {{replicas: 1}}\n"
-            );
-            write(
-                &world.program,
-                &[(&format!("clusters/{name}.yaml"), text.as_str())],
-            );
+            let labels = format!("{{stage: {stage}}}");
+            world.fleet.labelled(name, &labels, "spec: {replicas: 1}\n");
         }
         world.apply(&["--first-apply"]).await.success();
         for (name, _) in CLUSTERS {
@@ -63,16 +56,11 @@ impl World {
         let defaults = format!(
             "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterDefaults\nspec: {{version: {version}}}\n"
         );
-        write(&self.program, &[("defaults.yaml", defaults.as_str())]);
-    }
-
-    fn arguments<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
-        let parent = ["--parent-namespace", self.bench.namespace.name.as_str()];
-        [arguments, &parent].concat()
+        self.fleet.write("defaults.yaml", &defaults);
     }
 
     async fn run(&self, arguments: &[&str]) -> Output {
-        let output = self.program.run(&self.arguments(arguments)).await;
+        let output = self.fleet.run(arguments).await;
         if !arguments.contains(&"json") {
             assert_fits(&output);
         }
@@ -84,7 +72,7 @@ impl World {
     }
 
     fn start_apply(&self) -> Process {
-        self.program.start(&self.arguments(&["apply", "-y"]))
+        self.fleet.start(&["apply", "-y"])
     }
 
     async fn rollout(&self) -> Value {

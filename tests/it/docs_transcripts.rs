@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::cli_fleet::{Fleet, ONE};
 use crate::support::generated::assert_current;
+use crate::support::kubelet::Policy;
 
 /// A page that is written while its commands run.
 struct Page {
@@ -124,4 +125,58 @@ async fn a_rename_goes_wrong() {
     .unwrap();
     page.run(&["plan"]).await;
     page.end("rename-gone-wrong");
+}
+
+#[tokio::test]
+async fn a_version_goes_out_in_waves() {
+    let rollout = "  rollout:\n    canary: {selector: {matchLabels: {stage: canary}}}\n    \
+                   waves: [{name: prod, selector: {matchLabels: {stage: prod}}, maxConcurrent: 2}]\n    \
+                   progressDeadline: 15s\n";
+    let fleet = Fleet::new("t3", rollout).await;
+    let (bench, _controller) = fleet.hosted().await;
+    let version = |fleet: &Fleet, version: &str| {
+        let defaults = format!(
+            "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterDefaults\nspec: {{replicas: 1, version: {version}}}\n"
+        );
+        fleet.write("defaults.yaml", &defaults);
+    };
+    version(&fleet, "v1.36.2+k0s.0");
+    let clusters = [
+        ("lab", "canary"),
+        ("berlin", "prod"),
+        ("paris", "prod"),
+        ("rome", "prod"),
+        ("vienna", "prod"),
+    ];
+    for (name, stage) in clusters {
+        fleet.labelled(name, &format!("{{stage: {stage}}}"), "");
+    }
+    let mut page = Page::new(fleet, "A version goes out in waves");
+    page.say(
+        "Five clusters run. `fleet.yaml` has a rollout: the cluster `lab` is the canary, and two of the others may be on\n\
+         their way at the same time. One line of `defaults.yaml` gives all of them another version, and the plan splits it:",
+    );
+    assert_eq!(page.fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    for (name, _) in clusters {
+        bench.until_ready(name).await;
+    }
+    version(&page.fleet, "v1.36.3+k0s.2");
+    page.run(&["plan"]).await;
+    page.say(
+        "The new pod of the canary does not become ready. After `progressDeadline` the rollout halts, and nothing else was\n\
+         touched:",
+    );
+    bench.kubelet.set(Policy::Leave);
+    page.run(&["apply", "-y", "-q"]).await;
+    page.run(&["rollout", "status"]).await;
+    page.say("The cause is found (an image that could not be pulled), and the pod comes up. Somebody lets the rollout go on:");
+    bench.kubelet.set(Policy::Ready);
+    bench.until_ready("lab").await;
+    assert_eq!(page.fleet.run(&["rollout", "resume"]).await.code, 0);
+    page.run(&["apply", "-y", "-q"]).await;
+    for (name, _) in clusters {
+        bench.until_ready(name).await;
+    }
+    page.run(&["plan"]).await;
+    page.end("version-in-waves");
 }

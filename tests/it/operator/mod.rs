@@ -13,6 +13,7 @@ mod settings;
 mod storage;
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k0smotron_fleet::api::{K0smotronCluster, labels};
@@ -44,7 +45,7 @@ const QUIET: Duration = Duration::from_secs(3);
 pub struct Bench<'a> {
     pub servers: &'a Servers,
     pub client: KubeClient,
-    pub namespace: Namespace,
+    pub namespace: Arc<Namespace>,
     pub kubelet: Kubelet,
     _answers: Answers,
 }
@@ -77,7 +78,13 @@ impl<'a> Bench<'a> {
     }
 
     /// In this namespace, with a Node that has this address.
-    pub async fn of(servers: &'a Servers, namespace: Namespace, node: Ipv4Addr, policy: Policy) -> Self {
+    pub async fn of(
+        servers: &'a Servers,
+        namespace: impl Into<Arc<Namespace>>,
+        node: Ipv4Addr,
+        policy: Policy,
+    ) -> Self {
+        let namespace = namespace.into();
         let client = servers.client().await;
         if std::env::var_os("TEST_LOG").is_some() {
             // Started once for all tests of this process.
