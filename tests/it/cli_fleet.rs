@@ -41,16 +41,16 @@ impl Fleet {
     }
 
     pub fn cluster(&self, name: &str, spec: &str) {
-        self.labelled(name, "{}", spec);
+        let namespace = &self.namespace.name;
+        let text = format!(
+            "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: {name}\n  namespace: {namespace}\n{spec}"
+        );
+        self.write(&format!("clusters/{name}.yaml"), &text);
     }
 
     /// Writes a cluster with these labels, as YAML.
     pub fn labelled(&self, name: &str, labels: &str, spec: &str) {
-        let namespace = &self.namespace.name;
-        let text = format!(
-            "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: {name}\n  namespace: {namespace}\n  labels: {labels}\n{spec}"
-        );
-        self.write(&format!("clusters/{name}.yaml"), &text);
+        self.cluster(name, &format!("  labels: {labels}\n{spec}"));
     }
 
     /// Writes the set of the stores: one cluster for each row of a table.

@@ -10,7 +10,7 @@ use crate::object::ObjectId;
 use crate::plan::{Action, FieldChange, Held, HeldReason, Impact, Verb};
 
 /// Fewer equal changes than this stay one by one: three blocks are still read.
-const FEWEST: usize = 4;
+pub(super) const FEWEST: usize = 4;
 /// Stands for the name of each cluster of a block.
 const EACH: &str = "*";
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::group::FEWEST;
 use super::json::id;
+use super::table;
+use super::text;
 pub use super::text::name;
 use crate::apply::Ending;
-use crate::cli::ui::{COLUMNS, wrap};
 use crate::object::ObjectId;
 use crate::plan::{ActionResult, Operation, Outcome, Plan, Verb};
 
@@ -23,14 +25,14 @@ pub fn line(id: &ObjectId, done: &str, ending: &Ending) -> String {
     }
 }
 
-/// Returns the summary, and below it what was not done; the summary is the last line.
+/// Returns what was not done, the same reason told once for many, and the summary as the last line.
 pub fn text(plan: &Plan, outcome: &Outcome) -> String {
     let operations: BTreeMap<&ObjectId, &Operation> = plan
         .actions()
         .map(|action| (&action.id, &action.operation))
         .collect();
     let (mut created, mut changed, mut adopted, mut deleted) = (0, 0, 0, 0);
-    let mut undone: BTreeMap<&ObjectId, (&str, &str)> = BTreeMap::new();
+    let mut undone: BTreeMap<(&str, &str), Vec<&ObjectId>> = BTreeMap::new();
     let (mut not_done, mut failed, mut unknown) = (0, 0, 0);
     for (id, result) in &outcome.results {
         match result {
@@ -42,30 +44,44 @@ pub fn text(plan: &Plan, outcome: &Outcome) -> String {
             },
             ActionResult::Foreign { owner } => {
                 not_done += 1;
-                undone.insert(id, ("not done, belongs to", owner));
+                undone
+                    .entry(("not done, belongs to", owner))
+                    .or_default()
+                    .push(id);
             }
             ActionResult::Skipped { because } => {
                 not_done += 1;
-                undone.insert(id, ("not done", because));
+                undone.entry(("not done", because)).or_default().push(id);
             }
             ActionResult::Failed(failure) => {
                 failed += 1;
-                undone.insert(id, ("failed", &failure.message));
+                undone.entry(("failed", &failure.message)).or_default().push(id);
             }
             ActionResult::Unknown(failure) => {
                 unknown += 1;
-                undone.insert(id, ("done or not", &failure.message));
+                undone
+                    .entry(("done or not", &failure.message))
+                    .or_default()
+                    .push(id);
             }
         }
     }
+    let mut told: Vec<(Vec<&ObjectId>, &str, &str)> = Vec::new();
+    for ((word, why), mut ids) in undone {
+        ids.sort_unstable();
+        match ids.len() < FEWEST {
+            true => told.extend(ids.into_iter().map(|id| (vec![id], word, why))),
+            false => told.push((ids, word, why)),
+        }
+    }
+    told.sort_unstable();
     let mut text = String::new();
-    for (id, (word, why)) in undone {
-        text.push_str(&format!("  ! {}  {word}\n", name(id)));
-        text.extend(
-            wrap(why, COLUMNS - 6)
-                .iter()
-                .map(|line| format!("      {line}\n")),
-        );
+    for (ids, word, why) in told {
+        text.push_str(&format!("  ! {}  {word}\n", text::title(&ids)));
+        if ids.len() > 1 {
+            text.push_str(&table::indented(&text::names_of(&ids, usize::MAX), 6));
+        }
+        text.push_str(&table::indented(why, 6));
     }
     let mut parts = vec![format!("{created} created"), format!("{changed} changed")];
     if adopted > 0 {

@@ -207,7 +207,7 @@ pub fn name(id: &ObjectId) -> String {
 }
 
 /// The name of one, the number of several.
-fn title(ids: &[&ObjectId]) -> String {
+pub(super) fn title(ids: &[&ObjectId]) -> String {
     match ids {
         [id] => name(id),
         many => format!("{} clusters", many.len()),
@@ -215,7 +215,7 @@ fn title(ids: &[&ObjectId]) -> String {
 }
 
 /// The names of several: all of what is deleted, some of everything else.
-fn names_of(ids: &[&ObjectId], most: usize) -> String {
+pub(super) fn names_of(ids: &[&ObjectId], most: usize) -> String {
     let names: Vec<String> = ids.iter().take(most).map(|id| name(id)).collect();
     let more = if ids.len() > most {
         format!(" and {} more (--full)", ids.len() - most)

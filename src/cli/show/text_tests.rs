@@ -88,7 +88,7 @@ fn example() -> Plan {
         revision: Some("3f2c1d9".to_owned()),
         waves: vec![
             Wave {
-                name: "clusters".to_owned(),
+                name: "changes".to_owned(),
                 actions: vec![changed, created],
             },
             Wave {

@@ -152,10 +152,13 @@ impl Rollout {
 /// Returns what is applied by a change that must wait for its wave.
 fn gated_body(action: &Action) -> Option<&Object> {
     match &action.operation {
-        Operation::Apply { body, uid: _ } if action.id.kind == kinds::K0SMOTRON_CLUSTER => {
+        Operation::Apply { body, .. } | Operation::Adopt { body, .. }
+            if action.id.kind == kinds::K0SMOTRON_CLUSTER =>
+        {
             (action.impact >= Impact::Rolling).then_some(body)
         }
         Operation::Apply { .. }
+        | Operation::Adopt { .. }
         | Operation::Create { .. }
         | Operation::Issue { .. }
         | Operation::Reissue { .. }
