@@ -8,11 +8,10 @@ use serde_json::json;
 use super::look::{Access, Live, look_at};
 use super::planning::{self, PlanOptions, Planned, Sight, content};
 use super::{FleetError, check_hub};
-use crate::api::fleet_files::RemovalPolicy;
 use crate::compose::Reading;
 use crate::object::{Object, ObjectId, kinds};
 use crate::plan::{
-    AdoptRecord, Checked, EmptySet, Files, FleetEntry, FleetPolicy, Plan, Prune, RemovedRecord, SavedAction,
+    AdoptRecord, Checked, EmptySet, Files, FleetEntry, FleetPolicy, Plan, Prune, RemovedRecord,
     SavedAdoption, SavedFrom, SavedHub, SavedPlan, check_saved, put_back, stale_in_common,
 };
 use crate::render::Settings;
@@ -77,7 +76,7 @@ fn adopted(reading: &Reading) -> BTreeMap<ObjectId, SavedAdoption> {
 /// *Errors* and *effects*: those of [`super::look`].
 pub async fn look_again(access: Access<'_>, saved: &SavedPlan) -> Result<Live, FleetError> {
     let wanted = |entry: &&crate::plan::SavedEntry| {
-        entry.action != SavedAction::Delete && !entry.object.namespace.is_empty()
+        entry.action.of_removed().is_none() && !entry.object.namespace.is_empty()
     };
     let in_files = saved.entries.iter().filter(wanted);
     let in_files = in_files.map(|entry| entry.object.namespace.clone()).collect();
@@ -190,18 +189,16 @@ fn policy(saved: &SavedPlan, live: &Live, options: &PlanOptions) -> FleetPolicy 
         content: &saved.content,
     };
     // That a record named them was seen when the plan was made.
-    let deleted = saved
+    let removed = saved
         .entries
         .iter()
-        .filter(|entry| entry.action == SavedAction::Delete);
-    let removed = deleted
-        .map(|entry| {
+        .filter_map(|entry| {
             let record = RemovedRecord {
-                policy: RemovalPolicy::Delete,
+                policy: entry.action.of_removed()?,
                 reason: None,
                 place: entry.reason.clone(),
             };
-            (entry.object.clone(), record)
+            Some((entry.object.clone(), record))
         })
         .collect();
     // The place of the record is what the entry gives as its reason.

@@ -160,6 +160,14 @@ fn over_budget(leaving: usize, left: usize, policy: &FleetPolicy, members: usize
     )
 }
 
+/// The merge patch that takes away what makes a cluster a member.
+pub(super) fn let_go_metadata() -> Value {
+    json!({
+        "labels": {labels::FLEET_ID: Value::Null},
+        "annotations": {labels::TRACKING: Value::Null, labels::SOURCE: Value::Null},
+    })
+}
+
 /// Takes away what makes a cluster a member, and nothing else: it runs on.
 fn let_go(id: &ObjectId, live: &Object, record: &RemovedRecord) -> Option<Action> {
     Some(Action {
@@ -167,10 +175,7 @@ fn let_go(id: &ObjectId, live: &Object, record: &RemovedRecord) -> Option<Action
         operation: Operation::PatchMetadata {
             uid: live.uid()?.to_owned(),
             resource_version: live.resource_version().map(str::to_owned),
-            metadata: json!({
-                "labels": {labels::FLEET_ID: Value::Null},
-                "annotations": {labels::TRACKING: Value::Null, labels::SOURCE: Value::Null},
-            }),
+            metadata: let_go_metadata(),
         },
         impact: Impact::Safe,
         reason: record.place.clone(),

@@ -15,11 +15,10 @@ use thiserror::Error;
 use super::rollout::Rollout;
 use super::withheld::{self, Withheld};
 use super::{
-    Action, FieldChange, Held, HeldReason, Impact, Operation, Plan, Propagation, Prune, Wave, adopt,
-    sort_held, stale,
+    Action, FieldChange, Held, Impact, Operation, Plan, Propagation, Prune, Wave, adopt, deletions, stale,
 };
 use crate::api::fleet::{Fleet, FleetSpec};
-use crate::api::fleet_files::{AdoptSource, IfDifferent};
+use crate::api::fleet_files::{AdoptSource, IfDifferent, RemovalPolicy};
 use crate::api::fleet_rollout::{CHANGES, DELETIONS, NAMESPACES};
 use crate::api::labels;
 use crate::object::{Object, ObjectId, ObjectSet, Observed, digest, kinds};
@@ -100,6 +99,19 @@ pub enum SavedAction {
     Change,
     Adopt,
     Delete,
+    /// Takes a cluster out of the fleet and leaves it running.
+    Orphan,
+}
+
+impl SavedAction {
+    /// Returns what becomes of a cluster that left the files; `None` for those that are in them.
+    pub fn of_removed(self) -> Option<RemovalPolicy> {
+        match self {
+            Self::Create | Self::Change | Self::Adopt => None,
+            Self::Delete => Some(RemovalPolicy::Delete),
+            Self::Orphan => Some(RemovalPolicy::Orphan),
+        }
+    }
 }
 
 /// One write, and what it was planned against.
@@ -133,8 +145,8 @@ pub struct SavedEntry {
     /// Values that may be secrets and are not in `patch`: JSON pointer to SHA-256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub withheld: BTreeMap<String, String>,
-    /// The live fields that the entry writes or that the fleet owns (of a deletion the whole spec), by JSON pointer. A
-    /// value that may be a secret is replaced by its digest. If any of them moves, the entry is stale.
+    /// The live fields that the entry writes or that the fleet owns (of a deletion the whole spec, of a cluster that is
+    /// let go what makes it a member), by JSON pointer. A value that may be a secret is replaced by its digest. If any of them moves, the entry is stale.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub live: BTreeMap<String, Value>,
     /// SHA-256 of `live`.
@@ -187,17 +199,7 @@ pub enum SavedPlanError {
 impl SavedPlan {
     /// Returns a plan as it is stored.
     pub fn of(plan: &Plan, from: &SavedFrom<'_>) -> Self {
-        let (let_go, written): (Vec<&Action>, Vec<&Action>) = plan
-            .actions()
-            .partition(|action| matches!(action.operation, Operation::PatchMetadata { .. }));
-        let entries: Vec<SavedEntry> = written.into_iter().map(|action| entry(action, from)).collect();
-        let mut held = plan.held.clone();
-        held.extend(let_go.into_iter().map(|action| Held {
-            id: action.id.clone(),
-            reason: HeldReason::DeletionsOff,
-            waiting_on: "a saved plan lets no cluster go; `apply` of the files does".to_owned(),
-        }));
-        sort_held(&mut held);
+        let entries: Vec<SavedEntry> = plan.actions().map(|action| entry(action, from)).collect();
         let mut others = from.named.clone();
         for id in entries.iter().map(|entry| &entry.object).chain(&plan.unchanged) {
             others.remove(id);
@@ -220,7 +222,7 @@ impl SavedPlan {
             has_errors: from.has_errors,
             namespaces: from.namespaces.clone(),
             entries,
-            held,
+            held: plan.held.clone(),
             unchanged: plan.unchanged.clone(),
             others,
         };
@@ -345,23 +347,26 @@ fn entry(action: &Action, from: &SavedFrom<'_>) -> SavedEntry {
         Operation::Apply { body, uid } => (SavedAction::Change, Some(uid.clone()), Some(body)),
         Operation::Adopt { body, uid, .. } => (SavedAction::Adopt, Some(uid.clone()), Some(body)),
         Operation::Delete { uid, .. } => (SavedAction::Delete, Some(uid.clone()), None),
-        // No plan of a fleet has these (what it lets go is held before); they keep their names only, and executing
-        // finds them stale.
+        // Of a fleet's plan this is what a record lets go.
+        Operation::PatchMetadata { uid, .. } => (SavedAction::Orphan, Some(uid.clone()), None),
+        // No plan of a fleet has these; they keep their names only, and executing finds them stale.
         Operation::Issue { .. } | Operation::Fill { uid: None, .. } => (SavedAction::Create, None, None),
         Operation::Reissue { uid, .. }
         | Operation::Fill { uid: Some(uid), .. }
         | Operation::Grow { uid, .. }
         | Operation::Recreate { uid, .. }
-        | Operation::ReplacePod { uid }
-        | Operation::PatchMetadata { uid, .. } => (SavedAction::Change, Some(uid.clone()), None),
+        | Operation::ReplacePod { uid } => (SavedAction::Change, Some(uid.clone()), None),
         Operation::ChangeMembers { .. } => (SavedAction::Change, None, None),
     };
     let Withheld { object, digests } = body.map(withheld::take).unwrap_or_default();
     let live = match (kind, from.live.get(&action.id)) {
         (SavedAction::Create, _) | (_, None) => BTreeMap::new(),
-        (SavedAction::Change | SavedAction::Adopt | SavedAction::Delete, Some(live)) => {
+        (
+            SavedAction::Change | SavedAction::Adopt | SavedAction::Delete | SavedAction::Orphan,
+            Some(live),
+        ) => {
             let live = adopt::seen(&action.operation, live);
-            stale::seen(&live, body.is_some().then_some(&object))
+            stale::seen(kind, &live, body.is_some().then_some(&object))
         }
     };
     SavedEntry {
@@ -374,7 +379,7 @@ fn entry(action: &Action, from: &SavedFrom<'_>) -> SavedEntry {
         effects: action.effects.clone(),
         adoption: match kind {
             SavedAction::Adopt => from.adopted.get(&action.id).cloned(),
-            SavedAction::Create | SavedAction::Change | SavedAction::Delete => None,
+            SavedAction::Create | SavedAction::Change | SavedAction::Delete | SavedAction::Orphan => None,
         },
         needs: action.needs.clone(),
         patch: body.is_some().then_some(object),
@@ -387,7 +392,7 @@ fn entry(action: &Action, from: &SavedFrom<'_>) -> SavedEntry {
 
 fn wave_name(entry: &SavedEntry) -> &'static str {
     match entry.action {
-        SavedAction::Delete => DELETIONS,
+        SavedAction::Delete | SavedAction::Orphan => DELETIONS,
         SavedAction::Create | SavedAction::Change if entry.object.namespace.is_empty() => NAMESPACES,
         SavedAction::Create | SavedAction::Change | SavedAction::Adopt => CHANGES,
     }
@@ -411,6 +416,11 @@ fn action(entry: &SavedEntry) -> Action {
                 uid,
                 resource_version: String::new(),
                 propagation: Propagation::Background,
+            },
+            SavedAction::Orphan => Operation::PatchMetadata {
+                uid,
+                resource_version: None,
+                metadata: deletions::let_go_metadata(),
             },
         },
         impact: entry.impact,

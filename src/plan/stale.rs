@@ -46,10 +46,10 @@ pub enum Standing {
 }
 
 /// Returns the live fields that a write of `body` touches or that the fleet owns; without a body, those that decide what
-/// a deletion takes away.
+/// a deletion takes away, or what letting go does.
 ///
 /// *Shape*: by JSON pointer; a list is one value. What may be a secret is a digest.
-pub(super) fn seen(live: &Object, body: Option<&Object>) -> BTreeMap<String, Value> {
+pub(super) fn seen(action: SavedAction, live: &Object, body: Option<&Object>) -> BTreeMap<String, Value> {
     let mut pointers = BTreeSet::new();
     match body {
         Some(body) => {
@@ -61,7 +61,10 @@ pub(super) fn seen(live: &Object, body: Option<&Object>) -> BTreeMap<String, Val
             }
         }
         None => {
-            leaves("/spec", live.0.pointer("/spec"), &mut pointers);
+            // Whatever its spec is, it stays.
+            if action != SavedAction::Orphan {
+                leaves("/spec", live.0.pointer("/spec"), &mut pointers);
+            }
             let id = pointer::push("/metadata/labels", labels::FLEET_ID);
             let tracking = pointer::push("/metadata/annotations", labels::TRACKING);
             pointers.extend([id, tracking]);
@@ -85,7 +88,7 @@ pub(super) fn standing(entry: &SavedEntry, live: Option<&Object>, body: Option<&
         |live: &Object, body: &Object| differences(body, live, labels::FLEET_MANAGER).is_empty();
     match (entry.action, live) {
         (SavedAction::Create, None) => Standing::Fits,
-        (SavedAction::Delete, None) => Standing::Done,
+        (SavedAction::Delete | SavedAction::Orphan, None) => Standing::Done,
         (SavedAction::Create, Some(found)) => match body {
             Some(body) if is_as_wanted(found, body) => Standing::Done,
             Some(_) | None => Standing::Moved(vec![Stale {
@@ -98,7 +101,10 @@ pub(super) fn standing(entry: &SavedEntry, live: Option<&Object>, body: Option<&
             entry.uid.clone().map(Value::from),
             None,
         )]),
-        (SavedAction::Change | SavedAction::Adopt | SavedAction::Delete, Some(found)) => {
+        (
+            SavedAction::Change | SavedAction::Adopt | SavedAction::Delete | SavedAction::Orphan,
+            Some(found),
+        ) => {
             if found.uid() != entry.uid.as_deref() {
                 return Standing::Moved(vec![one(
                     "metadata.uid",
@@ -111,9 +117,13 @@ pub(super) fn standing(entry: &SavedEntry, live: Option<&Object>, body: Option<&
             {
                 return Standing::Done;
             }
+            if entry.action == SavedAction::Orphan && found.label(labels::FLEET_ID).is_none() {
+                return Standing::Done;
+            }
+            let seen = |live: &Object| seen(entry.action, live, entry.patch.as_ref());
             let now = match &entry.adoption {
-                Some(adoption) => seen(&adopt::as_ours(found, &adoption.from).seen, entry.patch.as_ref()),
-                None => seen(found, entry.patch.as_ref()),
+                Some(adoption) => seen(&adopt::as_ours(found, &adoption.from).seen),
+                None => seen(found),
             };
             if entry.live_digest == Some(digest(&json!(now))) {
                 return Standing::Fits;
@@ -247,7 +257,8 @@ fn agreed(entry: &SavedEntry, wanted: Option<&Object>, anew: Option<&Action>) ->
         (Operation::Adopt { body, uid, .. }, SavedAction::Adopt) => {
             wanted == Some(body) && Some(uid) == entry.uid.as_ref()
         }
-        (Operation::Delete { uid, .. }, SavedAction::Delete) => Some(uid) == entry.uid.as_ref(),
+        (Operation::Delete { uid, .. }, SavedAction::Delete)
+        | (Operation::PatchMetadata { uid, .. }, SavedAction::Orphan) => Some(uid) == entry.uid.as_ref(),
         (_, _) => false,
     };
     if !is_same {

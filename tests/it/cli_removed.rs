@@ -36,8 +36,16 @@ async fn a_record_deletes_or_lets_go_the_cluster_it_names_and_then_does_nothing(
         "{}",
         output.stdout
     );
-    let output = fleet.run(&["apply", "-y", "--prune"]).await;
+    // Saved and done later, as it is.
+    let output = fleet.run(&["plan", "--out", "plan.json"]).await;
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let output = fleet.run(&["apply", "plan.json"]).await;
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.stdout.contains("Applied: 0 created, 1 changed, 1 deleted"),
+        "{}",
+        output.stdout
+    );
 
     assert_eq!(fleet.names().await, ["oslo", "paris", "rome"]);
     let live = fleet.live().await;

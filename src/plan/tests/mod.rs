@@ -9,6 +9,7 @@ mod preview;
 mod removed;
 mod replaced;
 mod saved;
+mod stale;
 
 use serde_json::{Value, json};
 

@@ -3,7 +3,6 @@
 use rstest::rstest;
 
 use super::*;
-use crate::api::fleet_files::RemovalPolicy;
 use crate::object::digest;
 use crate::render::Settings;
 
@@ -79,24 +78,4 @@ fn an_entry_without_a_name_is_no_plan() {
         document["entries"][1]["patch"]["metadata"]["name"] = json!("");
     });
     assert!(matches!(read, Err(SavedPlanError::Malformed { .. })), "{read:?}");
-}
-
-#[test]
-fn what_is_let_go_is_held_by_a_saved_plan() {
-    let stays = || entry("edge", "munich", json!({}));
-    let live = hub(&[entry("edge", "berlin", json!({})), stays()]);
-    let record = RemovedRecord {
-        policy: RemovalPolicy::Orphan,
-        reason: None,
-        place: "changes/close.yaml:5:30".to_owned(),
-    };
-    let policy = FleetPolicy {
-        deletions: Deletions::Tombstone,
-        removed: [(cluster_id("edge", "berlin"), record)].into(),
-        ..policy()
-    };
-    let plan = planned(&[stays(), entry("edge", "rome", json!({}))], &live, &policy);
-    assert_eq!(lines(&plan), ["+ rome", "~ berlin safe"]);
-    let saved = saved(&plan, &live);
-    assert_eq!(lines(&saved.to_plan()), ["+ rome", "! berlin DeletionsOff"]);
 }
