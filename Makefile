@@ -4,13 +4,14 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 tools := $(CARGO_TARGET_DIR)/tools/bin
 export PATH := $(PATH):$(tools)
 
-.PHONY: help bench demo servers lint deny tools test test-compat test-walk test-fuzz test-editor
+.PHONY: help bench demo servers lint deny tools test test-compat test-truth test-walk test-fuzz test-editor
 
 help:
 	@echo 'make demo      the main job on real API servers: builds what is missing, then under a minute'
 	@echo 'make servers   build the test servers (etcd, kube-apiserver, ...): once, 5 to 10 minutes'
 	@echo 'make test      everything that a change must pass'
 	@echo 'make test-walk    every field of a cluster, compared with a fresh one at every step: 5 minutes'
+	@echo 'make test-truth   what plans say of 320 random changes, beside what really restarts: 10 minutes'
 	@echo 'make test-compat  the core of the tests on the oldest supported API server, 1.33: builds it once, 5 minutes'
 	@echo 'make test-fuzz    hostile inputs for every reader, FUZZ_SECONDS (60) each, and huge ones: 10 minutes'
 	@echo 'make test-editor  the schemas in the language server of editors; needs Node 20 and npm: a minute'
@@ -52,6 +53,10 @@ test: servers lint deny
 
 test-walk: servers
 	WALK=whole tests/run.sh --test it fields::
+
+# TRUTH_SEED tries other changes; the seed is printed.
+test-truth: servers
+	TRUTH_CHANGES=320 tests/run.sh --test it truth:: -- --nocapture
 
 # Hosted objects, server-side apply that only creates, CRDs with their rules, plan and apply.
 test-compat:

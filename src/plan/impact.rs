@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Impact, Owner};
+use super::{Impact, Owner, guards};
 use crate::api::names;
 use crate::object::{Difference, Object, ObjectId, ObjectSet, kinds, pointer};
 
@@ -87,7 +87,7 @@ pub(super) fn of_delete(id: &ObjectId, live: &Object) -> Consequence {
             Impact::Disruptive,
             [format!("Service {} deleted; its address and ports go", id.name)],
         )
-    } else if id.kind == kinds::PERSISTENT_VOLUME_CLAIM || id.kind == kinds::SECRET {
+    } else if guards::never_deleted(id).is_some() {
         Consequence::new(Impact::DataLoss, [format!("{} {} deleted", id.kind, id.name)])
     } else {
         Consequence::none()

@@ -27,6 +27,7 @@ mod offspring;
 mod outcome;
 mod ownership;
 mod preview;
+mod rehearsal;
 mod replaced;
 pub mod rollout;
 mod saved;

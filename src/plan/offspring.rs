@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::preview::{changed_spec, new_actions, planned};
-use super::{Action, FieldChange, Operation, Owner, Preview, adopt, shown, tracking};
+use super::preview::{changed_spec, new_actions};
+use super::rehearsal::{self, rehearse};
+use super::{Action, FieldChange, Operation, Preview, adopt, shown, tracking};
 use crate::api::{K0smotronCluster, labels};
 use crate::object::{Object, differences};
-use crate::render::{self, Facts};
 
 /// Returns what the operator would write once `operation` is done, less what it writes anyway.
 ///
@@ -29,9 +29,7 @@ pub fn of_operation(operation: &Operation, live: Option<&Object>, preview: &Prev
     };
     let plan_of = |object: &Object| {
         let cluster: K0smotronCluster = serde_json::from_value(object.0.clone()).ok()?;
-        let facts = Facts::gather(&cluster, preview.children, preview.node_addresses, preview.now);
-        let resolved = render::resolve(&cluster.spec, &facts, preview.settings).ok()?;
-        Some(planned(&resolved, preview.children, &Owner::of(&facts)))
+        Some(rehearse(&cluster, preview).ok()?.plan)
     };
     let anyway = live.and_then(plan_of).unwrap_or_default();
     let Some(plan) = plan_of(&after) else {
@@ -43,9 +41,15 @@ pub fn of_operation(operation: &Operation, live: Option<&Object>, preview: &Prev
 /// The values of Secrets and of the configuration are masked already; scripts and command lines are not.
 fn masked(action: &Action) -> Action {
     let mut action = action.clone();
-    for FieldChange { old, new, .. } in &mut action.changes {
+    for FieldChange {
+        pointer, old, new, ..
+    } in &mut action.changes
+    {
         for value in [old, new].into_iter().flatten() {
             *value = masked_value(value);
+        }
+        if let Some(new) = new {
+            rehearsal::mark_made_up(pointer, new);
         }
     }
     action

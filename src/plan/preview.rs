@@ -3,14 +3,13 @@
 use serde_json::Value;
 
 pub(super) use super::impact::Consequence;
+use super::rehearsal::{self, rehearse};
 use super::{Action, Impact, Operation, Owner, Plan, Preview};
-use crate::api::cluster_parts::ServiceType;
 use crate::api::cluster_status::HeldStatus;
-use crate::api::{ClusterSpec, K0smotronCluster, names};
+use crate::api::{K0smotronCluster, names};
 use crate::k0s::{self, Refusal, Version};
-use crate::object::{Difference, Object, ObjectId, Observed, kinds, pointer};
+use crate::object::{Difference, Object, ObjectId, kinds, pointer};
 use crate::pki::KeyPurpose;
-use crate::plan::children;
 use crate::render::{self, Facts, ResolvedCluster, Stalled};
 
 /// Says why a change must not be made, as a sentence.
@@ -42,76 +41,76 @@ pub(super) fn of_change(
     let Ok(cluster) = serde_json::from_value::<K0smotronCluster>(live.0.clone()) else {
         return Ok(unknown("this version cannot read the live object"));
     };
-    let after: ClusterSpec = match serde_json::from_value(after) {
-        Ok(after) => after,
+    let changed = match serde_json::from_value(after) {
+        Ok(spec) => K0smotronCluster {
+            spec,
+            ..cluster.clone()
+        },
         Err(error) => return Err(format!("the spec cannot be read: {error}")),
     };
-    let facts = Facts::gather(&cluster, preview.children, preview.node_addresses, preview.now);
-    let mut resolved = match render::resolve(&after, &facts, preview.settings) {
-        Ok(resolved) => resolved,
+    let after = match rehearse(&changed, preview) {
+        Ok(after) => after,
         Err(stalled) => return of_stalled(stalled),
     };
-    if resolved.front.is_some() {
-        // The pods wait for a certificate of which this is known once it is made. It will be.
-        resolved
-            .haproxy_fingerprint
-            .get_or_insert_with(|| "made with this change".to_owned());
-        // So there are objects that no patch has been tried on.
-        if let Err(stalled) = render::check(&resolved, preview.settings) {
-            return of_stalled(stalled);
-        }
-    }
-    let before = render::resolve(&cluster.spec, &facts, preview.settings);
-    if let Some(refused) = newly_refused(&resolved, before.as_ref().ok()) {
+    let before = rehearse(&cluster, preview).ok();
+    let held_before = before.as_ref().map_or(&[][..], |before| &before.last.held);
+    if let Some(refused) = newly_refused(&after.last.held, held_before) {
         return Err(refused);
     }
-    if after.paused == Some(true) {
+    if changed.spec.paused == Some(true) {
         return Ok(Consequence {
             impact: Impact::Safe,
             effects: vec!["nothing is reconciled while spec.paused is true".to_owned()],
         });
     }
-    let owner = Owner::of(&facts);
-    let planned = |resolved: &ResolvedCluster| planned(resolved, preview.children, &owner);
-    let anyway = before.as_ref().map(planned).unwrap_or_default();
-    let plan = planned(&resolved);
-    let mut consequence = of_children(&plan, &anyway, &owner);
-    add_members(&mut consequence, before.as_ref().ok(), &resolved);
-    add_address(&mut consequence, before.as_ref().ok(), &resolved, differences);
-    let newly_held = resolved
-        .held
-        .iter()
-        // What only waits for another step of the operator is done in the end.
-        .filter(|held| held.reason != "Waiting")
-        .filter(|held| !before.as_ref().is_ok_and(|before| before.held.contains(held)));
-    consequence.effects.extend(newly_held.map(|held| {
-        let done = if is_by_update_policy(&held.reason) {
-            "held by updatePolicy"
-        } else {
-            "not done"
-        };
-        format!("{done}: {}: {}", held.what, held.message)
-    }));
+    // What was written while it was paused is done when it goes on.
+    let anyway = before
+        .as_ref()
+        .filter(|_| cluster.spec.paused != Some(true))
+        .map(|before| before.plan.clone())
+        .unwrap_or_default();
+    let mut consequence = of_children(&after.plan, &anyway, &after.owner);
+    if let Some(before) = &before {
+        add_address(&mut consequence, &before.last, &after.last);
+    }
+    add_members(
+        &mut consequence,
+        before.as_ref().map(|before| &before.first),
+        &after.first,
+    );
+    consequence
+        .effects
+        .extend(not_done(&after.last.held, held_before));
     // Said also when it was held before: who changes a cluster wants to know that this is not taken along.
-    let is_held_before = |held: &&HeldStatus| before.as_ref().is_ok_and(|before| before.held.contains(held));
-    let still_held = resolved
+    let still_held = after
+        .last
         .held
         .iter()
         .filter(|held| is_by_update_policy(&held.reason))
-        .filter(is_held_before);
+        .filter(|held| held_before.contains(held));
     consequence.effects.extend(
         still_held.map(|held| format!("still held by updatePolicy: {}: {}", held.what, held.message)),
     );
     Ok(consequence)
 }
 
-fn is_by_update_policy(reason: &str) -> bool {
-    reason == render::revisions::HELD
+/// Says what is held back and was not before. What only waits for another step of the operator is done in the end.
+fn not_done<'a>(held: &'a [HeldStatus], before: &'a [HeldStatus]) -> impl Iterator<Item = String> + 'a {
+    let newly_held = held
+        .iter()
+        .filter(|held| held.reason != "Waiting" && !before.contains(held));
+    newly_held.map(|held| {
+        let done = if is_by_update_policy(&held.reason) {
+            "held by updatePolicy"
+        } else {
+            "not done"
+        };
+        format!("{done}: {}: {}", held.what, held.message)
+    })
 }
 
-/// Returns what the operator does for a cluster.
-pub(super) fn planned(resolved: &ResolvedCluster, live: &Observed, owner: &Owner) -> Plan {
-    children(&render::objects(resolved), live, owner)
+fn is_by_update_policy(reason: &str) -> bool {
+    reason == render::revisions::HELD
 }
 
 /// Says what creating a cluster does: nothing to anybody, unless the operator would refuse it.
@@ -136,9 +135,12 @@ pub(super) fn of_create(
     match render::resolve(&cluster.spec, &facts, preview.settings) {
         Ok(resolved) => {
             let leftovers = resolved.held.iter().find(|held| held.reason == "LeftoverKey");
-            match leftovers {
-                Some(held) => Err(format!("{}: {}", held.what, held.message)),
-                None => Ok(taken_up(id, &facts)),
+            if let Some(held) = leftovers {
+                return Err(format!("{}: {}", held.what, held.message));
+            }
+            match newly_refused(&resolved.held, &[]) {
+                Some(refused) => Err(refused),
+                None => Ok(taken_up(id, &facts, &resolved.held)),
             }
         }
         Err(Stalled { reason, message: _ }) if reason == render_reason::NOT_READABLE => {
@@ -168,7 +170,7 @@ fn add_members(consequence: &mut Consequence, before: Option<&ResolvedCluster>, 
     }
 }
 
-fn taken_up(id: &ObjectId, facts: &Facts) -> Consequence {
+fn taken_up(id: &ObjectId, facts: &Facts, held: &[HeldStatus]) -> Consequence {
     let is_taken_up = facts.keys.get(&KeyPurpose::Ca).is_some_and(|ca| ca.is_retained);
     let effect = is_taken_up.then(|| {
         format!(
@@ -179,7 +181,7 @@ fn taken_up(id: &ObjectId, facts: &Facts) -> Consequence {
     });
     Consequence {
         impact: Impact::Safe,
-        effects: effect.into_iter().collect(),
+        effects: effect.into_iter().chain(not_done(held, &[])).collect(),
     }
 }
 
@@ -250,16 +252,13 @@ fn refused_version(live: &Object, after: &Value) -> Option<Refused> {
 
 /// The renderer holds back what may not follow, and what cannot be done to what exists; then the files ask for something
 /// that will not happen.
-fn newly_refused(after: &ResolvedCluster, before: Option<&ResolvedCluster>) -> Option<Refused> {
-    let is_new = |what: &str, reason: &str| {
-        !before.is_some_and(|before| {
-            before
-                .held
-                .iter()
-                .any(|held| held.what == what && held.reason == reason)
-        })
+fn newly_refused(after: &[HeldStatus], before: &[HeldStatus]) -> Option<Refused> {
+    let is_new = |held: &HeldStatus| {
+        !before
+            .iter()
+            .any(|other| (&other.what, &other.reason) == (&held.what, &held.reason))
     };
-    let mut new = after.held.iter().filter(|held| is_new(&held.what, &held.reason));
+    let mut new = after.iter().filter(|held| is_new(held));
     new.find_map(|held| match held.reason.as_str() {
         "VersionSkew" | "Rolling" => Some(held.message.clone()),
         // Of a version the message says what it is about; of these the field does.
@@ -286,9 +285,9 @@ pub(super) fn of_children(plan: &Plan, anyway: &Plan, owner: &Owner) -> Conseque
         .iter()
         .flat_map(|action| action.effects.iter().cloned())
         .collect();
-    let is_changed = |name: &str| {
+    let is_changed = |name: &str, is_meant: fn(&Action) -> bool| {
         let id = ObjectId::new(kinds::STATEFUL_SET, &owner.cluster.namespace, name);
-        new.iter().any(|action| action.id == id && rolls(action))
+        new.iter().any(|action| action.id == id && is_meant(action))
     };
     let has_new_kubeconfig = new.iter().any(|action| {
         matches!(
@@ -302,9 +301,9 @@ pub(super) fn of_children(plan: &Plan, anyway: &Plan, owner: &Owner) -> Conseque
             }
         )
     });
-    if is_changed(&names::control_plane(&owner.cluster.name)) {
+    if is_changed(&names::control_plane(&owner.cluster.name), rolls) {
         let mut stays = Vec::new();
-        if !is_changed(&names::etcd(&owner.cluster.name)) {
+        if !is_changed(&names::etcd(&owner.cluster.name), touches_pods) {
             stays.push("etcd not restarted");
         }
         if !has_new_kubeconfig {
@@ -320,6 +319,15 @@ pub(super) fn of_children(plan: &Plan, anyway: &Plan, owner: &Owner) -> Conseque
     Consequence { impact, effects }
 }
 
+/// Members that are added or stopped are not left alone either.
+fn touches_pods(action: &Action) -> bool {
+    rolls(action)
+        || action
+            .changes
+            .iter()
+            .any(|change| change.pointer == "/spec/replicas")
+}
+
 fn rolls(action: &Action) -> bool {
     action
         .changes
@@ -327,48 +335,20 @@ fn rolls(action: &Action) -> bool {
         .any(|change| change.pointer.starts_with("/spec/template"))
 }
 
-/// The way to a new address takes several steps of the operator, of which the first alone is planned here.
-fn add_address(
-    consequence: &mut Consequence,
-    before: Option<&ResolvedCluster>,
-    after: &ResolvedCluster,
-    differences: &[Difference],
-) {
-    const ADDRESS: [&str; 4] = [
-        "/spec/service/type",
-        "/spec/service/apiPort",
-        "/spec/service/konnectivityPort",
-        "/spec/externalAddress",
-    ];
-    let old = before.and_then(|before| before.endpoint.as_ref().ok());
-    let new = after.endpoint.as_ref().ok();
-    let is_other = old.is_some() && old != new;
-    // What is written, not what is in effect: the old Service stays until the new one can take over.
-    let written = |resolved: &ResolvedCluster| {
-        let service = resolved.spec.service.as_ref();
-        service
-            .and_then(|service| service.service_type)
-            .unwrap_or(ServiceType::NodePort)
+fn add_address(consequence: &mut Consequence, before: &ResolvedCluster, after: &ResolvedCluster) {
+    let (Ok(old), Ok(new)) = (&before.endpoint, &after.endpoint) else {
+        return;
     };
-    let is_other_service = before.is_some_and(|before| written(before) != written(after));
-    // What is no longer written stays in force.
-    let is_written_anew = differences.iter().any(|difference| {
-        ADDRESS.contains(&difference.pointer.as_str()) && difference.old.is_some() && difference.new.is_some()
-    });
-    if !is_other && !is_other_service && !is_written_anew {
+    if old == new {
         return;
     }
-    let shown = |endpoint: Option<&crate::api::cluster_status::Endpoint>| {
-        endpoint.map_or_else(|| "one not known yet".to_owned(), |endpoint| endpoint.url.clone())
+    let new = match rehearsal::is_made_up(new) {
+        true => "one that is known when its Service is made",
+        false => new.url.as_str(),
     };
     consequence.impact = consequence.impact.max(Impact::Disruptive);
-    consequence.effects.push(if is_other {
-        format!(
-            "address {} -> {}; clients and workers have to use the new one",
-            shown(old),
-            shown(new)
-        )
-    } else {
-        "the address changes; clients and workers have to use the new one".to_owned()
-    });
+    consequence.effects.push(format!(
+        "address {} -> {new}; clients and workers have to use the new one",
+        old.url
+    ));
 }

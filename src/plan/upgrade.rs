@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::preview::{Consequence, new_actions, of_children, planned};
-use super::{Impact, Owner, Preview};
+use super::preview::{Consequence, new_actions, of_children};
+use super::rehearsal::rehearse;
+use super::{Impact, Preview};
 use crate::api::K0smotronCluster;
 use crate::object::{Object, ObjectId, kinds};
-use crate::render::{self, Facts, Settings};
+use crate::render::{self, Settings};
 
 /// One cluster that another revision concerns.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,23 +37,22 @@ pub fn of_upgrade(id: &ObjectId, live: &Object, preview: &Preview<'_>, then: &Se
     let Ok(cluster) = serde_json::from_value::<K0smotronCluster>(live.0.clone()) else {
         return unknown("this version cannot read the live object".to_owned());
     };
-    let facts = Facts::gather(&cluster, preview.children, preview.node_addresses, preview.now);
-    let before = render::resolve(&cluster.spec, &facts, preview.settings).ok()?;
-    let after = match render::resolve(&cluster.spec, &facts, then) {
+    let before = rehearse(&cluster, preview).ok()?;
+    let then = Preview {
+        settings: then,
+        ..*preview
+    };
+    let after = match rehearse(&cluster, &then) {
         Ok(after) => after,
         Err(stalled) => return unknown(stalled.message),
     };
-    let owner = Owner::of(&facts);
-    let (before_plan, plan) = (
-        planned(&before, preview.children, &owner),
-        planned(&after, preview.children, &owner),
-    );
-    let Consequence { impact, effects } = of_children(&plan, &before_plan, &owner);
-    let stateful_sets: Vec<String> = new_actions(&plan, &before_plan)
+    let Consequence { impact, effects } = of_children(&after.plan, &before.plan, &after.owner);
+    let stateful_sets: Vec<String> = new_actions(&after.plan, &before.plan)
         .filter(|action| action.id.kind == kinds::STATEFUL_SET)
         .map(|action| action.id.name.clone())
         .collect();
     let held = after
+        .last
         .held
         .iter()
         .find(|held| held.reason == render::revisions::HELD)

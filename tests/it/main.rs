@@ -60,3 +60,4 @@ mod support_real;
 mod support_servers;
 mod support_watchdog;
 mod sync;
+mod truth;

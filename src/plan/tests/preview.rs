@@ -212,12 +212,48 @@ fn another_class_of_a_load_balancer_is_refused_and_says_what_to_do() {
 }
 
 #[test]
-fn another_type_of_service_is_disruptive() {
+fn another_type_of_service_waits_until_its_address_is_written() {
     let (hub, children) = running(three("v1.35.2+k0s.0"));
     let balanced = json!({"version": "v1.35.2+k0s.0", "replicas": 3, "service": {"type": "LoadBalancer"}});
     insta::assert_snapshot!(change(&hub, &children, balanced), @"
+    ~ payments safe
+    not done: spec.service.type: clients and workers use 192.0.2.7, which the old Service gives; the new one gives (known when it is made). Write `externalAddress: (known when it is made)` to move them
+    ");
+}
+
+#[test]
+fn another_type_of_service_with_an_address_that_is_written_takes_several_passes_and_says_it_all() {
+    let (hub, children) = running(three("v1.35.2+k0s.0"));
+    let balanced = json!({
+        "version": "v1.35.2+k0s.0", "replicas": 3, "service": {"type": "LoadBalancer"},
+        "externalAddress": "edge.example.org",
+    });
+    insta::assert_snapshot!(change(&hub, &children, balanced), @"
     ~ payments disruptive
-    the address changes; clients and workers have to use the new one
+    kubeconfig made anew; copies of the old one work until they expire
+    3 pods kmc-payments-{0..2} replaced one by one
+    Service kmc-payments-nodeport deleted; its address and ports go
+    etcd not restarted
+    address https://192.0.2.7:30443 -> https://edge.example.org:6443; clients and workers have to use the new one
+    ");
+}
+
+#[test]
+fn what_was_written_while_a_cluster_was_paused_happens_when_it_goes_on() {
+    let (hub, children) = running(three("v1.35.2+k0s.0"));
+    let id = cluster_id("prod", "payments");
+    let paused = edited(&hub, &id, |cluster| {
+        cluster["spec"]["paused"] = json!(true);
+        cluster["spec"]["nodeSelector"] = json!({"pool": "control"});
+    });
+    let goes_on = json!({
+        "version": "v1.35.2+k0s.0", "replicas": 3, "nodeSelector": {"pool": "control"}, "paused": false,
+    });
+    insta::assert_snapshot!(change(&paused, &children, goes_on), @"
+    ~ payments rolling
+    3 pods kmc-payments-{0..2} replaced one by one
+    etcd: 3 pods kmc-payments-etcd-{0..2} replaced one by one
+    kubeconfig and tokens stay valid
     ");
 }
 

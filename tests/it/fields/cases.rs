@@ -11,7 +11,7 @@ use super::schema;
 /// One line of `tests/golden/fields.yaml`; what its words mean stands there.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Case {
+pub struct Case {
     pub field: String,
     row: Option<String>,
     #[serde(default = "empty")]
@@ -37,7 +37,7 @@ fn empty() -> Value {
 /// What the cluster is before the first step.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum From {
+pub enum From {
     /// Without the field.
     #[default]
     Base,
@@ -47,7 +47,7 @@ pub(super) enum From {
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Answers {
+pub enum Answers {
     #[default]
     Soon,
     Nobody,
@@ -56,7 +56,7 @@ pub(super) enum Answers {
 /// What removing a field means, in the words of the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Removed {
+pub enum Removed {
     Default,
     Keeps,
     Refused,
@@ -121,7 +121,7 @@ impl Case {
 }
 
 /// Sets or removes the value at a dotted path. What is empty then goes too: applied, the server makes null of it.
-pub(super) fn set(object: &mut Value, path: &str, value: Option<&Value>) {
+pub fn set(object: &mut Value, path: &str, value: Option<&Value>) {
     let (name, rest) = match path.split_once('.') {
         Some((name, rest)) => (name, Some(rest)),
         None => (path, None),
@@ -163,7 +163,7 @@ fn made_up(field: &str) -> Vec<Value> {
 }
 
 /// What the table says, and a case for every field that it leaves to the schema.
-pub(super) fn all() -> Vec<Case> {
+pub fn all() -> Vec<Case> {
     let text = include_str!("../../golden/fields.yaml");
     let mut cases: Vec<Case> = serde_saphyr::from_str(text).unwrap();
     let covered = covered(&cases);

@@ -3,11 +3,11 @@
 //! `tests/golden/fields.yaml` says which values are tried. A field that a new version of the schema has and that table
 //! has not fails a test by name; so does one that no golden file of `tests/golden/render` shows.
 
-mod cases;
+pub mod cases;
 mod compare;
 mod golden;
 mod nulls;
 mod restarts;
 pub mod schema;
 mod walk;
-mod world;
+pub mod world;

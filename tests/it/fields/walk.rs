@@ -283,16 +283,6 @@ impl<'a> Walker<'a> {
                 (false, false)
             }
         };
-        // With another address the pods roll when it is known, which is later than the plan.
-        if control_plane
-            && !foreseen.control_plane
-            && foreseen
-                .effects
-                .iter()
-                .any(|effect| effect.starts_with("the address changes"))
-        {
-            return;
-        }
         let is_announced = !(control_plane || etcd) || foreseen.impact >= Impact::Rolling;
         if (foreseen.control_plane, foreseen.etcd) != (control_plane, etcd) || !is_announced {
             self.walked.unforeseen.push(format!(

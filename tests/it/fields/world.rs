@@ -8,9 +8,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use k0smotron_fleet::api::{K0smotronCluster, labels};
 use k0smotron_fleet::client::{Client, Target};
-use k0smotron_fleet::object::{Object, ObjectId, kinds};
+use k0smotron_fleet::object::{Object, ObjectId, Observed, kinds};
 use k0smotron_fleet::observe;
-use k0smotron_fleet::plan::{self, Files, FleetEntry, FleetInput, FleetPolicy, Impact, Preview};
+use k0smotron_fleet::plan::{self, Files, FleetEntry, FleetInput, FleetPolicy, Impact, Owner, Plan, Preview};
+use k0smotron_fleet::render::{self, Facts};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::jiff::Timestamp;
@@ -26,11 +27,11 @@ use crate::support::certificates::Authority;
 use crate::support::{gateway, hosting, ports, try_eventually};
 
 /// For what takes a second when nothing else runs on the machine.
-pub(super) const LONG: Duration = Duration::from_secs(120);
+pub const LONG: Duration = Duration::from_secs(120);
 
-pub(super) struct World<'a> {
+pub struct World<'a> {
     pub bench: Bench<'a>,
-    client: Client,
+    pub client: Client,
     clusters: Store<K0smotronCluster>,
     sets: Store<StatefulSet>,
     _controller: Controller,
@@ -39,7 +40,7 @@ pub(super) struct World<'a> {
 
 /// What is seen of a cluster once nothing more is to be done about its object.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Standing {
+pub struct Standing {
     /// Revisions that the pods of the two StatefulSets have.
     pub control_plane: Option<String>,
     pub etcd: Option<String>,
@@ -51,7 +52,7 @@ pub(super) struct Standing {
 
 /// What the plan of a fleet said about a change before it was made.
 #[derive(Clone, Debug)]
-pub(super) struct Foreseen {
+pub struct Foreseen {
     pub control_plane: bool,
     pub etcd: bool,
     pub impact: Impact,
@@ -118,28 +119,39 @@ impl<'a> World<'a> {
     pub async fn settle(&self, name: &str, generation: i64, answers: Answers) -> Result<Standing, String> {
         let mut replaced = BTreeSet::new();
         let settled = try_eventually(LONG, async || {
-            let names = [format!("kmc-{name}"), format!("kmc-{name}-etcd")];
-            let sets = names
-                .each_ref()
-                .map(|set| self.sets.get(&ObjectRef::new(set).within(self.namespace())));
-            if let Some(unsettled) = sets.iter().flatten().find(|set| !is_settled(set)) {
-                self.replace_members(unsettled, &mut replaced).await;
-                return Err(format!("pods: {}", json!(unsettled.status)));
-            }
-            let cluster = self.clusters.get(&ObjectRef::new(name).within(self.namespace()));
-            let cluster = cluster.ok_or("no cluster")?;
-            let standing = standing(&cluster, generation, answers)
-                .ok_or_else(|| json!(cluster.status.clone().unwrap_or_default().conditions).to_string())?;
-            let [control_plane, etcd] = &names;
-            Ok::<_, String>(Standing {
-                control_plane: self.revision(control_plane).await?,
-                etcd: self.revision(etcd).await?,
-                ..standing
-            })
+            self.settled(name, generation, answers, &mut replaced).await
         });
         settled
             .await
             .map_err(|reason| format!("{name} is not at rest: {reason}"))
+    }
+
+    /// Returns what is seen, or what is still to be done.
+    async fn settled(
+        &self,
+        name: &str,
+        generation: i64,
+        answers: Answers,
+        replaced: &mut BTreeSet<String>,
+    ) -> Result<Standing, String> {
+        let names = [format!("kmc-{name}"), format!("kmc-{name}-etcd")];
+        let sets = names
+            .each_ref()
+            .map(|set| self.sets.get(&ObjectRef::new(set).within(self.namespace())));
+        if let Some(unsettled) = sets.iter().flatten().find(|set| !is_settled(set)) {
+            self.replace_members(unsettled, replaced).await;
+            return Err(format!("pods: {}", json!(unsettled.status)));
+        }
+        let cluster = self.clusters.get(&ObjectRef::new(name).within(self.namespace()));
+        let cluster = cluster.ok_or("no cluster")?;
+        let standing = standing(&cluster, generation, answers)
+            .ok_or_else(|| json!(cluster.status.clone().unwrap_or_default().conditions).to_string())?;
+        let [control_plane, etcd] = &names;
+        Ok(Standing {
+            control_plane: self.revision(control_plane).await?,
+            etcd: self.revision(etcd).await?,
+            ..standing
+        })
     }
 
     /// Returns the revision of a StatefulSet that is settled, as the server has it: the two watches tell what happened
@@ -165,45 +177,48 @@ impl<'a> World<'a> {
             return;
         }
         let pods: Api<Pod> = self.bench.api();
-        let Ok(Some(pod)) = pods.get_opt(&format!("{name}-0")).await else {
-            return;
-        };
-        let revision = pod
-            .metadata
-            .labels
-            .unwrap_or_default()
-            .remove("controller-revision-hash");
-        if revision != wanted && replaced.insert(pod.metadata.uid.unwrap_or_default()) {
-            let _ = pods.delete(&format!("{name}-0"), &DeleteParams::default()).await;
+        let members = set
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.replicas)
+            .unwrap_or_default();
+        for pod in (0..members).map(|ordinal| format!("{name}-{ordinal}")) {
+            let Ok(Some(found)) = pods.get_opt(&pod).await else {
+                continue;
+            };
+            let revision = found
+                .metadata
+                .labels
+                .unwrap_or_default()
+                .remove("controller-revision-hash");
+            if revision != wanted && replaced.insert(found.metadata.uid.unwrap_or_default()) {
+                let _ = pods.delete(&pod, &DeleteParams::default()).await;
+            }
         }
     }
 
-    /// Asks for the plan of a fleet that changes this one cluster.
-    pub async fn foresee(&self, object: &Value) -> Foreseen {
-        let name = object["metadata"]["name"].as_str().unwrap();
-        let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, self.namespace(), name);
+    /// Plans a fleet of this one cluster; `None`: it left the files.
+    pub async fn plan(&self, id: &ObjectId, desired: Option<&Value>, policy: &FleetPolicy) -> Plan {
         let mut live = observe::fleet(&self.client, &[self.namespace().to_owned()].into())
             .await
             .expect("clusters can be read");
         live.objects = live
             .objects
             .iter()
-            .filter(|(other, _)| **other == id)
+            .filter(|(other, _)| *other == id)
             .map(|(id, object)| (id.clone(), object.clone()))
             .collect();
-        let children = observe::children(&self.client, &[id.clone()].into())
-            .await
-            .expect("children can be read");
-        let addresses = observe::node_addresses(&self.client)
-            .await
-            .expect("nodes can be read");
-        let desired = [FleetEntry {
-            id,
-            object: Object(object.clone()),
-            source: "cluster.yaml".to_owned(),
-            place: "cluster.yaml:1:1".to_owned(),
-            places: Default::default(),
-        }];
+        let (children, addresses) = self.children(id).await;
+        let desired: Vec<FleetEntry> = desired
+            .into_iter()
+            .map(|object| FleetEntry {
+                id: id.clone(),
+                object: Object(object.clone()),
+                source: "cluster.yaml".to_owned(),
+                place: "cluster.yaml:1:1".to_owned(),
+                places: Default::default(),
+            })
+            .collect();
         let (rejected, settings) = (BTreeSet::new(), settings());
         let input = FleetInput {
             desired: &desired,
@@ -216,7 +231,55 @@ impl<'a> World<'a> {
                 now: Timestamp::now(),
             }),
         };
-        let plan = plan::fleet(&input, &FleetPolicy::of(None, Files::Sound));
+        plan::fleet(&input, policy)
+    }
+
+    /// What the operator would look at.
+    async fn children(&self, id: &ObjectId) -> (Observed, Vec<String>) {
+        let children = observe::children(&self.client, &[id.clone()].into())
+            .await
+            .expect("children can be read");
+        let addresses = observe::node_addresses(&self.client)
+            .await
+            .expect("nodes can be read");
+        (children, addresses)
+    }
+
+    /// Waits until nothing more is to be done, also by the operator's own decision.
+    pub async fn rest(&self, id: &ObjectId, generation: i64, answers: Answers) -> Result<Standing, String> {
+        let mut replaced = BTreeSet::new();
+        let rest = try_eventually(LONG, async || {
+            let standing = self.settled(&id.name, generation, answers, &mut replaced).await?;
+            let cluster = self.bench.cluster(&id.name).await;
+            if standing.stalled.is_some() || cluster.spec.paused == Some(true) {
+                return Ok(standing);
+            }
+            let (children, addresses) = self.children(id).await;
+            let facts = Facts::gather(&cluster, &children, &addresses, Timestamp::now());
+            let Ok(resolved) = render::resolve(&cluster.spec, &facts, &settings()) else {
+                return Ok(standing);
+            };
+            let plan = plan::children(&render::objects(&resolved), &children, &Owner::of(&facts));
+            // Kinds that some servers lack are not looked at.
+            let mut work = plan
+                .actions()
+                .filter(|action| !observe::is_optional(action.id.kind));
+            match (work.next(), &resolved.endpoint) {
+                (None, Ok(_)) => Ok(standing),
+                (action, endpoint) => Err(format!("{endpoint:?} {action:?}")),
+            }
+        });
+        rest.await
+            .map_err(|reason| format!("{} is not at rest: {reason}", id.name))
+    }
+
+    /// Asks for the plan of a fleet that changes this one cluster.
+    pub async fn foresee(&self, object: &Value) -> Foreseen {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, self.namespace(), name);
+        let plan = self
+            .plan(&id, Some(object), &FleetPolicy::of(None, Files::Sound))
+            .await;
         let effects: Vec<String> = plan.actions().flat_map(|action| action.effects.clone()).collect();
         let replaces = |effect: &&String| effect.contains(" replaced");
         Foreseen {
@@ -291,7 +354,7 @@ where
 }
 
 /// A loopback address that no other cluster has.
-pub(super) fn next_address() -> Ipv4Addr {
+pub fn next_address() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     address(NEXT.fetch_add(1, Ordering::Relaxed), std::process::id())
 }
