@@ -6,8 +6,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::fleet_files::{AdoptSource, IfDifferent};
 use crate::object::{Kind, Unreadable};
 use crate::render::{Answer, Answers, Desired};
+
+const ARGO: &str = "argocd-controller";
 
 /// What is live under one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +147,17 @@ fn object(entry: &FleetEntry, live: Live) -> Option<Object> {
             metadata["managedFields"] =
                 json!([{"manager": "kubectl", "operation": "Update", "fieldsV1": {}}]);
         }
-        Live::OtherFleet => metadata["labels"][labels::FLEET_ID] = json!("other"),
-        Live::Argo => metadata["annotations"]["argocd.argoproj.io/tracking-id"] = json!("app"),
+        Live::OtherFleet => {
+            let tracking = format!("other/{}/{}", entry.id.namespace, entry.id.name);
+            metadata["labels"][labels::FLEET_ID] = json!("other");
+            metadata["annotations"][labels::TRACKING] = json!(tracking);
+        }
+        Live::Argo => {
+            metadata["annotations"]["argocd.argoproj.io/tracking-id"] = json!("app");
+            metadata["managedFields"][0]["manager"] = json!(ARGO);
+            metadata["managedFields"][0]["fieldsV1"]["f:metadata"]["f:annotations"]["f:argocd.argoproj.io/tracking-id"] =
+                json!({});
+        }
         Live::Going => metadata["deletionTimestamp"] = json!("2030-01-01T00:00:00Z"),
     }
     Some(object)
@@ -209,6 +221,41 @@ proptest! {
             let live = world.lives[&action.id];
             prop_assert!(live.may_be_changed() || live.may_be_deleted(), "{} {live:?}", action.id);
         }
+    }
+
+    #[test]
+    fn a_record_takes_over_what_it_names_once_and_opens_nothing_else(
+        world in worlds(),
+        from in prop::sample::select(vec![
+            AdoptSource::Manager("kubectl".to_owned()),
+            AdoptSource::Manager(ARGO.to_owned()),
+            AdoptSource::Fleet("other".to_owned()),
+        ]),
+        if_different in prop::sample::select(vec![IfDifferent::Fail, IfDifferent::Overwrite]),
+    ) {
+        let record = AdoptRecord { from: from.clone(), if_different, place: "adopt.yaml:1:1".to_owned() };
+        let mut world = world;
+        world.policy.adopted = world.lives.keys().map(|id| (id.clone(), record.clone())).collect();
+        let plan = world.plan();
+        let mut adopted = BTreeSet::new();
+        for action in plan.actions() {
+            let live = world.lives[&action.id];
+            if !matches!(action.operation, Operation::Adopt { .. }) {
+                prop_assert!(live != Live::Absent && (live.may_be_changed() || live.may_be_deleted()), "{live:?}");
+                continue;
+            }
+            let is_named = match (&from, live) {
+                (AdoptSource::Fleet(_), live) => live == Live::OtherFleet,
+                (AdoptSource::Manager(manager), live) if manager == ARGO => live == Live::Argo,
+                (AdoptSource::Manager(_), live) => live == Live::Foreign,
+            };
+            prop_assert!(is_named && world.policy.id.is_some(), "{from:?} {live:?}");
+            let changes_spec = action.changes.iter().any(|change| change.pointer.starts_with("/spec"));
+            prop_assert!(if_different == IfDifferent::Overwrite || !changes_spec, "{:?}", action.changes);
+            adopted.insert(action.id.clone());
+        }
+        let after = World { observed: applied(&plan, &world.observed), ..world.clone() };
+        prop_assert!(after.plan().actions().all(|action| !adopted.contains(&action.id)));
     }
 
     #[test]
