@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::empty;
 use super::marks::marks;
 use crate::api::labels;
 use crate::object::{Object, ObjectId, pointer};
@@ -13,13 +14,20 @@ use crate::object::{Object, ObjectId, pointer};
 pub(super) enum Tracked {
     /// Carries the id of this fleet and names itself.
     Member,
-    /// Made by this program without a fleet, by its managed fields.
+    /// Made by this program without a fleet, by its managed fields; or nothing but a name.
     Untracked,
     /// Made by somebody else, who does not track it. Who, as words.
     Foreign(String),
     /// Tracked by another tool or fleet, or owned by another object.
     Other(String),
 }
+
+/// Field managers of this program.
+const OURS: [&str; 3] = [
+    labels::FLEET_MANAGER,
+    labels::PROTECT_MANAGER,
+    labels::OPERATOR_MANAGER,
+];
 
 /// Returns the value of the tracking annotation of a member.
 pub(super) fn tracking(fleet: &str, id: &ObjectId) -> String {
@@ -56,7 +64,7 @@ pub(super) fn of(id: &ObjectId, live: &Object, own: Option<&str>) -> Tracked {
             labels::FLEET_ID
         )),
         (_, _, None) => {
-            if appliers(live).any(|(manager, _)| manager == labels::FLEET_MANAGER) {
+            if appliers(live).any(|(manager, _)| manager == labels::FLEET_MANAGER) || is_blank(live) {
                 Tracked::Untracked
             } else {
                 Tracked::Foreign("it was not made from these files".to_owned())
@@ -64,6 +72,19 @@ pub(super) fn of(id: &ObjectId, live: &Object, own: Option<&str>) -> Tracked {
         }
         (Some(_), Some(_), Some(_)) => Tracked::Foreign("its fleet is not known".to_owned()),
     }
+}
+
+/// Says whether a live cluster is nothing but a name that nobody says to have written: of an apply without a single
+/// field, as of a file with `spec: null`, the server records nothing.
+fn is_blank(live: &Object) -> bool {
+    let has_author =
+        managers(live).any(|(manager, _, subresource, _)| subresource.is_empty() && !OURS.contains(&manager));
+    let spec = live.0.get("spec").and_then(Value::as_object);
+    // The schema fills in one replica.
+    let is_filled_in = |key: &str, value: &Value| key == "replicas" && *value == 1;
+    let says_nothing =
+        |(key, value): (&String, &Value)| empty::says_nothing(value) || is_filled_in(key, value);
+    !has_author && spec.is_none_or(|spec| spec.iter().all(says_nothing))
 }
 
 /// Returns who tracks a live cluster besides fleets of this program.
@@ -113,11 +134,6 @@ pub(super) fn managers(live: &Object) -> impl Iterator<Item = (&str, &str, &str,
 /// Returns another applier that owns a field of the spec which `body` sends: `(manager, field)`. People's tools do not
 /// count: what they wrote is corrected.
 pub(super) fn conflict(live: &Object, body: &Object, forced: &BTreeSet<String>) -> Option<(String, String)> {
-    const OURS: [&str; 3] = [
-        labels::FLEET_MANAGER,
-        labels::PROTECT_MANAGER,
-        labels::OPERATOR_MANAGER,
-    ];
     let sent = body.0.get("spec").and_then(Value::as_object)?;
     appliers(live)
         .filter(|(manager, _)| {

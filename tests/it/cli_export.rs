@@ -156,6 +156,8 @@ async fn a_plan_of_the_exported_directory_is_empty() {
     for name in ["berlin", "paris"] {
         fleet.cluster(name, ONE);
     }
+    // Nothing of it is recorded as applied by anybody, and it is known again all the same.
+    fleet.cluster("rome", "spec: null\n");
     assert_eq!(fleet.run(&["apply", "clusters", "-y"]).await.code, 0);
     let namespace = fleet.namespace.name.as_str();
     fleet
@@ -166,7 +168,7 @@ async fn a_plan_of_the_exported_directory_is_empty() {
     let output = fleet.run(&["plan", "all", "--detailed-exitcode"]).await;
     assert_eq!(
         (output.code, output.stdout.as_str()),
-        (0, "Plan: nothing to do, 2 unchanged\n")
+        (0, "Plan: nothing to do, 3 unchanged\n")
     );
     // One stream does as well as files.
     let stream = fleet.program.run(&["export", "-n", namespace]).await.success();
@@ -174,7 +176,7 @@ async fn a_plan_of_the_exported_directory_is_empty() {
     let output = fleet.run(&["plan", "one.yaml", "--detailed-exitcode"]).await;
     assert_eq!(
         (output.code, output.stdout.as_str()),
-        (0, "Plan: nothing to do, 2 unchanged\n")
+        (0, "Plan: nothing to do, 3 unchanged\n")
     );
 }
 

@@ -91,6 +91,39 @@ fn a_cluster_made_without_a_fleet_joins_it() {
     assert_eq!(lines(&plan), ["~ berlin safe"]);
 }
 
+#[test]
+fn a_cluster_that_is_nothing_but_a_name_is_nobodys_until_somebody_wrote_into_it() {
+    let anonymous = FleetPolicy { id: None, ..policy() };
+    let nameless = |live: &mut Value| {
+        live["metadata"]["labels"] = json!({});
+        live["metadata"]["annotations"] = json!({});
+        live["metadata"]["managedFields"] = json!([]);
+        live["spec"] = json!({"replicas": 1});
+    };
+    let desired = [edge(json!({"replicas": 3}))];
+    assert_eq!(
+        lines(&planned(&desired, &live(nameless), &anonymous)),
+        ["~ berlin unknown"]
+    );
+    let written = live(|live| {
+        nameless(live);
+        live["spec"]["replicas"] = json!(5);
+    });
+    assert_eq!(
+        lines(&planned(&desired, &written, &anonymous)),
+        ["! berlin Foreign"]
+    );
+    let created = live(|live| {
+        nameless(live);
+        live["metadata"]["managedFields"] =
+            json!([{"manager": "kubectl-create", "operation": "Update", "fieldsV1": {"f:spec": {}}}]);
+    });
+    assert_eq!(
+        lines(&planned(&desired, &created, &anonymous)),
+        ["! berlin Foreign"]
+    );
+}
+
 /// Each edit makes the live cluster somebody else's; neither a change nor a removal touches it then.
 #[rstest]
 #[case::by_kubectl(|live: &mut Value| {
