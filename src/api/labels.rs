@@ -60,6 +60,8 @@ pub const TRACKING: &str = "fleet.k0smotron.io/tracking";
 /// Path of the file an object came from. A path only: a commit there would rewrite every object on every commit.
 pub const SOURCE: &str = "fleet.k0smotron.io/source";
 pub const PROTECT: &str = "fleet.k0smotron.io/protect";
+/// On a namespace, and on the definition of clusters, that hold a protected cluster. Value `true`.
+pub const HOLDS_PROTECTED: &str = "fleet.k0smotron.io/holds-protected";
 pub const HOLD: &str = "fleet.k0smotron.io/hold";
 /// On the ConfigMap that is the parent of a fleet.
 pub const FLEET_PARENT: &str = "fleet.k0smotron.io/parent";

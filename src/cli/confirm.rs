@@ -5,7 +5,7 @@ use clap::Args;
 use super::args::Format;
 use super::error::CliError;
 use super::ui::{DELETE, Ui};
-use crate::plan::{self, Approval, ApprovedPlan, Consent, Plan, Question, Refusal};
+use crate::plan::{self, Approval, ApprovedPlan, Consent, Loosened, Plan, Question, Refusal};
 
 /// Answers that are given with the command. None of them can come from the environment.
 #[derive(Debug, Args)]
@@ -20,9 +20,11 @@ pub struct Answers {
 
 /// Asks what must be asked and approves the plan.
 ///
-/// `name` is what has to be typed for more than one deletion. *Errors*: a no, and questions that cannot be asked.
+/// `name` is what has to be typed for more than one deletion; guards that are opened are asked for too. *Errors*: a no,
+/// and questions that cannot be asked.
 pub fn approve(
     plan: Plan,
+    loosened: &[Loosened],
     name: &str,
     answers: &Answers,
     format: Format,
@@ -40,11 +42,15 @@ pub fn approve(
         Question::Delete { ids, .. } => Some(ids.len()),
         Question::Write { .. } | Question::LoseData { .. } => None,
     });
-    let consent = if questions.is_empty() || answers.auto_approve {
+    let is_nothing = questions.is_empty() && loosened.is_empty();
+    let consent = if is_nothing || answers.auto_approve {
         Consent::Given
     } else {
         ask(deletions.unwrap_or_default(), name, format, ui)?
     };
+    if questions.is_empty() && consent == Consent::NotGiven {
+        return Err(refused(&Refusal::NotConfirmed));
+    }
     let approval = Approval {
         writes: consent,
         deletions: consent,
@@ -55,6 +61,23 @@ pub fn approve(
         },
     };
     plan::approve(plan, &approval).map_err(|refusal| refused(&refusal))
+}
+
+/// Asks a question that only one answer says yes to.
+///
+/// *Errors*: any other answer, and no terminal to ask on.
+pub fn typed(question: &str, wanted: &str, ui: &mut Ui) -> Result<(), CliError> {
+    if !ui.can_ask() {
+        return Err(
+            CliError::refused("nothing was done: there is no terminal to ask on")
+                .hint("pass -y to do it without a question"),
+        );
+    }
+    if ui.ask(question)? == wanted {
+        Ok(())
+    } else {
+        Err(CliError::refused("nothing was done: it was not confirmed"))
+    }
 }
 
 fn ask(deletions: usize, name: &str, format: Format, ui: &mut Ui) -> Result<Consent, CliError> {

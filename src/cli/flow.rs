@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::fleet::{self, Access, Admission, Live, PlanOptions, select};
 use crate::object::{Object, ObjectId};
 use crate::observe::Snapshot;
-use crate::plan::{Plan, Prune};
+use crate::plan::{Loosened, Plan, Prune};
 use crate::render::Settings;
 
 /// What `plan` and `apply` are told alike.
@@ -49,9 +49,16 @@ pub struct Prepared {
     pub plan: Plan,
     /// What somebody should know besides.
     pub notes: Vec<String>,
+    /// Guards that the files open.
+    pub loosened: Vec<Loosened>,
 }
 
 impl Prepared {
+    /// Says whether `apply` would write something.
+    pub fn writes(&self) -> bool {
+        !self.plan.is_empty() || !self.loosened.is_empty()
+    }
+
     /// Returns the plan as text.
     pub fn text(&self, ui: &Ui) -> String {
         text::plan(&self.plan, &self.heading(), text::Detail::of(ui.verbosity()))
@@ -62,6 +69,7 @@ impl Prepared {
             fleet: self.files.reading.fleet.as_ref(),
             revision: self.plan.revision.as_deref(),
             hub: &self.live.hub,
+            loosened: &self.loosened,
         }
     }
 
@@ -71,6 +79,7 @@ impl Prepared {
         let reading = &self.files.reading;
         document.insert("fleet".to_owned(), json::fleet(reading.fleet.as_ref()));
         document.insert("hub".to_owned(), json!({ "uid": self.live.hub.uid }));
+        document.insert("loosened".to_owned(), json::loosened(&self.loosened));
         let is_known = reading.fleet.is_none() || self.live.parent.is_some();
         document.insert("isKnownToHub".to_owned(), json!(is_known));
         let findings = json::findings(&reading.findings, &self.files.tree);
@@ -129,6 +138,7 @@ pub async fn prepare_again(
     let options = options(arguments, settings, Timestamp::now());
     let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;
     let plan = narrow(whole, &arguments.selection, &files, &live);
+    let loosened = fleet::loosened(files.reading.fleet.as_ref(), &live, options.prune);
     Ok(Prepared {
         notes: fleet::notes(&files.reading, &files.tree, &live),
         files,
@@ -136,6 +146,7 @@ pub async fn prepare_again(
         options,
         admission: Admission::default(),
         plan,
+        loosened,
     })
 }
 
@@ -154,6 +165,7 @@ pub async fn prepare_offline(
     let plan = narrow(whole, &arguments.selection, &files, &live);
     let notes = fleet::notes(&files.reading, &files.tree, &live);
     say(&notes, ui);
+    let loosened = fleet::loosened(files.reading.fleet.as_ref(), &live, options.prune);
     Ok(Prepared {
         admission: Admission::not_asked(&plan, "planned with a snapshot"),
         notes,
@@ -161,6 +173,7 @@ pub async fn prepare_offline(
         live,
         options,
         plan,
+        loosened,
     })
 }
 

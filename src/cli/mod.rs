@@ -27,6 +27,7 @@ pub mod signal;
 pub mod source;
 pub mod ui;
 pub mod who;
+pub mod writers;
 
 use args::{CommandLine, Verb};
 use error::{CliError, ErrorKind};
@@ -96,6 +97,9 @@ fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
         Verb::Snapshot(arguments) => commands::snapshot::run(&arguments, ui),
         Verb::Show(arguments) => commands::show::run(&arguments, ui),
         Verb::Apply(arguments) => commands::apply::run(&arguments, ui),
+        Verb::Protect(arguments) => commands::protect::run(&arguments, ui),
+        Verb::Unprotect(arguments) => commands::unprotect::run(&arguments, ui),
+        Verb::Purge(arguments) => commands::purge::run(&arguments, ui),
         Verb::Unlock(arguments) => commands::unlock::run(&arguments, ui),
         Verb::Rollout(arguments) => commands::rollout::run(&arguments, ui),
         Verb::Status(arguments) => commands::status::run(&arguments, ui),

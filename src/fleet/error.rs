@@ -34,6 +34,10 @@ pub enum FleetError {
     Locked { fleet_id: String, holder: Holder },
     #[error("cannot take the lock of the fleet")]
     Lock { source: Box<ClientError> },
+    #[error("the protection cannot be changed")]
+    Protection { source: Box<ClientError> },
+    #[error("{cluster} lives: nothing of it was left behind")]
+    Lives { cluster: Box<ObjectId> },
     #[error("cannot write what the hub has to remember of the fleet")]
     WriteParent { source: Box<ClientError> },
     #[error("the plan may not be executed")]
@@ -54,6 +58,7 @@ impl FleetError {
             | Self::UnknownFleet { .. }
             | Self::Raced
             | Self::Locked { .. }
+            | Self::Lives { .. }
             | Self::Parent { .. }
             | Self::Refused { .. }
             | Self::Withheld { .. }
@@ -63,6 +68,7 @@ impl FleetError {
             | Self::ReadParent { .. }
             | Self::Observe { .. }
             | Self::Lock { .. }
+            | Self::Protection { .. }
             | Self::WriteParent { .. } => false,
         }
     }
@@ -74,6 +80,7 @@ impl FleetError {
             | Self::ReadParent { source }
             | Self::Observe { source }
             | Self::Lock { source }
+            | Self::Protection { source }
             | Self::WriteParent { source } => source.hint(),
             Self::OtherHub { .. } => Some(
                 "choose its context, or change spec.hub.uid of the Fleet if the hub was replaced".to_owned(),
@@ -97,7 +104,7 @@ impl FleetError {
                 "pass the files that were planned with `--values-from PATH`; only the values with the same digest are taken"
                     .to_owned(),
             ),
-            Self::Parent { .. } | Self::Refused { .. } => None,
+            Self::Lives { .. } | Self::Parent { .. } | Self::Refused { .. } => None,
         }
     }
 }

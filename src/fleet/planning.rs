@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::jiff::Timestamp;
 
 use super::look::{Access, Live};
+use super::writers::last_guards;
 use super::{FleetError, parent};
 use crate::api::fleet::{Fleet, FleetSpec};
 use crate::api::fleet_files::RemovedSpec;
@@ -14,8 +15,8 @@ use crate::diagnostic::{SourceTree, Span};
 use crate::object::{Object, ObjectId, Observed, kinds};
 use crate::observe::{self, Snapshot};
 use crate::plan::{
-    self, Action, AdoptRecord, Files, FleetEntry, FleetInput, FleetPolicy, Held, HeldReason, Operation, Plan,
-    Preview, Prune, RemovedRecord, Upgraded,
+    self, Action, AdoptRecord, Files, FleetEntry, FleetInput, FleetPolicy, Guards, Held, HeldReason,
+    Operation, Plan, Preview, Prune, RemovedRecord, Upgraded,
 };
 use crate::render::Settings;
 use crate::validate::{Adopted, Adoption, Removal};
@@ -145,6 +146,31 @@ pub async fn children(
         .collect())
 }
 
+/// Returns the clusters of the files that are there and not as the files say.
+///
+/// *Errors*: those of [`plan()`]. Nothing is read.
+pub fn differing(
+    reading: &Reading,
+    tree: &SourceTree,
+    live: &Live,
+    options: &PlanOptions,
+) -> Result<BTreeSet<ObjectId>, FleetError> {
+    let desired: Vec<FleetEntry> = reading
+        .clusters
+        .iter()
+        .map(|cluster| FleetEntry::of(cluster, tree))
+        .collect();
+    let input = FleetInput {
+        desired: &desired,
+        rejected: &BTreeSet::new(),
+        observed: &live.observed,
+        preview: None,
+    };
+    let differing = plan::candidates(&input, &policy(reading, tree, live, options)?);
+    let is_there = |id: &ObjectId| live.observed.objects.get(id).is_some() && reading.cluster(id).is_some();
+    Ok(differing.into_iter().filter(is_there).collect())
+}
+
 fn policy(
     reading: &Reading,
     tree: &SourceTree,
@@ -182,11 +208,18 @@ pub(super) struct Planned<'a> {
     pub content: &'a str,
 }
 
-/// Returns the guards of a Fleet with what the hub and the options say. Nothing was removed on purpose in it.
+/// Returns the guards of a Fleet, or the stricter ones of the Fleet that was applied last, with what the hub and the
+/// options say. Nothing was removed on purpose in it.
 pub(super) fn policy_of(planned: &Planned<'_>, live: &Live, options: &PlanOptions) -> FleetPolicy {
     let spec = planned.fleet.map(|fleet| &fleet.spec);
     let stored = live.parent.as_ref();
     let makes_namespaces = spec.is_some_and(FleetSpec::creates_namespaces);
+    let mut policy = FleetPolicy::of(spec, planned.files);
+    if let (Some(spec), Some(last)) = (spec, last_guards(live)) {
+        let guards = Guards::of(spec).stricter(last, options.prune);
+        (policy.deletions, policy.budget, policy.empty_set) =
+            (guards.deletions, guards.budget, guards.empty_set);
+    }
     FleetPolicy {
         revision: planned.revision.map(str::to_owned),
         prune: options.prune,
@@ -196,7 +229,7 @@ pub(super) fn policy_of(planned: &Planned<'_>, live: &Live, options: &PlanOption
             true => live.missing_namespaces.clone(),
             false => BTreeSet::new(),
         },
-        ..FleetPolicy::of(spec, planned.files)
+        ..policy
     }
 }
 

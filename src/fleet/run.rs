@@ -79,12 +79,12 @@ pub fn may_write(
 /// What a run is for: the Fleet, whose lock is held, and the digest of what its files say.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// `None`: there is no Fleet, or the plan is empty.
+    /// `None`: there is no Fleet, or nothing to write.
     pub lock: Option<&'a Lock>,
     pub content: &'a str,
 }
 
-/// Executes an approved plan. Nothing is sent for an empty one.
+/// Executes an approved plan. For an empty one nothing is sent, unless the lock is held to remember the Fleet.
 ///
 /// *Errors*: before the first write of a cluster: another run that came first, a parent that cannot be written. Afterwards never: what failed is in the outcome.
 /// *Effects*: one write of the parent, those of [`apply::run`], and with a revision one more of the parent.
@@ -97,7 +97,8 @@ pub async fn execute(
     progress: Option<&UnboundedSender<Progress>>,
     stop: &CancellationToken,
 ) -> Result<Executed, FleetError> {
-    if approved.is_empty() {
+    // Guards that were opened are remembered also when no cluster changes, or they would never hold.
+    if approved.is_empty() && subject.lock.is_none() {
         return Ok(Executed {
             outcome: Outcome::default(),
             forgotten: None,

@@ -21,7 +21,7 @@ use git2::{
 pub use access::{Access, AccessError, Agent, Token};
 pub use address::{Address, FileSources, RepositoryUrl};
 pub use known_hosts::{KnownHosts, Verdict};
-pub use person::{local, remote};
+pub use person::{Descent, descent, local, remote};
 use revision::Advertised;
 
 use super::ignored::{IGNORE_BYTES_MAX, IGNORE_FILE, IgnoreError, Ignored};

@@ -40,6 +40,7 @@ use crate::hosted::{Dialer, Reach};
 use crate::object::{Cache, Kind, ObjectId, kinds};
 use crate::observe::{CHILDREN, Nodes};
 use crate::pki::{Given, KeyPurpose};
+use crate::plan::Fights;
 use crate::queue::{Next, Queue};
 use crate::render::Settings;
 use classes::Classes;
@@ -82,6 +83,8 @@ pub struct Operator {
     deferred: Mutex<BTreeMap<ObjectId, i64>>,
     /// What the last look at the Secrets that users give told.
     given: Mutex<BTreeMap<ObjectId, BTreeMap<KeyPurpose, Given>>>,
+    /// Fields that somebody else takes back.
+    fights: Mutex<Fights>,
     ready: watch::Sender<bool>,
 }
 
@@ -107,6 +110,7 @@ impl Operator {
             classes: Classes::default(),
             deferred: Mutex::default(),
             given: Mutex::default(),
+            fights: Mutex::default(),
             options,
             store: Mutex::new(Store {
                 objects: Cache::new(labels::OPERATOR_MANAGER),
@@ -146,6 +150,10 @@ impl Operator {
 
     fn deferred(&self) -> MutexGuard<'_, BTreeMap<ObjectId, i64>> {
         self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fights(&self) -> MutexGuard<'_, Fights> {
+        self.fights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Watches until `stop`. Writes nothing.

@@ -1,5 +1,7 @@
 //! One pass over one cluster: facts, answers, plan, outcome, status.
 
+use std::time::Instant;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::metrics::Ended;
@@ -111,8 +113,10 @@ impl Operator {
             let mut plan = plan::children(&answers, &observed, &Owner::of(&facts));
             plan::members(&mut plan, &resolved);
             take_volumes_back(key, &facts.uid, &observed, &mut plan);
+            self.fights().leave(&mut plan, Instant::now());
             let approved = plan::approve_children(plan);
             let sent = self.run(&approved).await;
+            self.fights().note(approved.plan(), &sent, Instant::now());
             let is_last = approved.is_empty() || !sent.is_complete() || round >= ROUNDS;
             outcome.results.extend(sent.results);
             if is_last {

@@ -16,7 +16,7 @@ use crate::api::names;
 use crate::hosted::{self, Plane};
 use crate::object::{Object, ObjectId};
 use crate::pki::KeyPurpose;
-use crate::plan::{ActionResult, HeldReason, Outcome, Plan};
+use crate::plan::{ActionResult, FIGHT_PAUSE, HeldReason, Outcome, Plan};
 use crate::queue::Next;
 use crate::render::{Facts, GIVEN_UNUSABLE, ResolvedCluster, SourceFacts};
 use crate::status::{self, Availability, Input, Wanted};
@@ -178,6 +178,12 @@ fn passed(pass: &Pass, facts: &Facts, good_for: Option<Duration>, is_changed: bo
         };
     }
     let foreign = is_foreign(&pass.plan, &pass.outcome).then_some(FOREIGN);
+    let is_fought = pass
+        .plan
+        .held
+        .iter()
+        .any(|held| held.reason == HeldReason::Fought);
+    let fought = is_fought.then_some(FIGHT_PAUSE);
     let asks = |resolved: &ResolvedCluster| resolved.growth.is_held();
     let growth = pass.resolved.as_ref().is_ok_and(asks).then_some(ASKED_AGAIN);
     let renewal = pass.resolved.as_ref().ok().and_then(|_| until_renewal(facts));
@@ -189,7 +195,7 @@ fn passed(pass: &Pass, facts: &Facts, good_for: Option<Duration>, is_changed: bo
         .filter(|stalled| stalled.reason == GIVEN_UNUSABLE);
     let given = given.map(|_| FOREIGN);
     let members = pass.resolved.as_ref().ok().and_then(members::look_again);
-    let next = [good_for, foreign, given, growth, renewal, members]
+    let next = [good_for, foreign, fought, given, growth, renewal, members]
         .into_iter()
         .flatten()
         .min();

@@ -231,6 +231,8 @@ pub enum HeldReason {
     AboveMaxImpact,
     /// Fields that are left to another writer, such as the replicas of an autoscaler.
     Yielded,
+    /// Another writer takes it back again and again; it is retried slowly.
+    Fought,
     /// Cannot or must not be done (a refused version change, an immutable field).
     Refused,
 }
@@ -251,6 +253,7 @@ impl HeldReason {
             Self::Waiting => "Waiting",
             Self::AboveMaxImpact => "AboveMaxImpact",
             Self::Yielded => "Yielded",
+            Self::Fought => "Fought",
             Self::Refused => "Refused",
         }
     }

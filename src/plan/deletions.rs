@@ -89,11 +89,8 @@ pub(super) fn obstacle(
     policy: &FleetPolicy,
 ) -> Option<(HeldReason, String)> {
     if live.annotation(labels::PROTECT) == Some("true") {
-        let why = format!(
-            "it left the files and is protected; remove its annotation `{}` to let it go",
-            labels::PROTECT
-        );
-        return Some((HeldReason::Protected, why));
+        let why = "it left the files and is protected; `k0smotron-fleet unprotect` lets it go";
+        return Some((HeldReason::Protected, why.to_owned()));
     }
     if let Some(why) = frozen(live, &Object::default()) {
         return Some((HeldReason::Hold, why));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::Guards;
 use super::rollout::Rollout;
 use crate::api::fleet::FleetSpec;
 use crate::api::fleet_files::{AdoptSource, IfDifferent, RemovalPolicy};
@@ -113,22 +114,22 @@ impl FleetPolicy {
     ///
     /// Without `fleet` it has no id.
     pub fn of(fleet: Option<&FleetSpec>, files: Files) -> Self {
-        let strictest = Budget { count: 0, percent: 0 };
+        let guards = fleet.map_or(
+            Guards {
+                deletions: Deletions::Never,
+                budget: Budget { count: 0, percent: 0 },
+                empty_set: EmptySet::Suspicious,
+            },
+            Guards::of,
+        );
         Self {
             revision: None,
             id: fleet.map(|fleet| fleet.id.clone()),
-            deletions: fleet.map_or(Deletions::Never, FleetSpec::deletions),
+            deletions: guards.deletions,
             prune: Prune::No,
-            budget: fleet.map_or(strictest, |fleet| Budget {
-                count: fleet.max_deletions_count(),
-                percent: fleet.max_deletions_percent(),
-            }),
+            budget: guards.budget,
             deleted_before: 0,
-            empty_set: if fleet.is_some_and(FleetSpec::allows_empty) {
-                EmptySet::Allowed
-            } else {
-                EmptySet::Suspicious
-            },
+            empty_set: guards.empty_set,
             files,
             force_conflicts: BTreeSet::new(),
             missing_namespaces: BTreeSet::new(),

@@ -17,6 +17,7 @@ mod claims;
 mod deletions;
 mod empty;
 mod entry;
+mod fights;
 mod fleet;
 mod guards;
 mod impact;
@@ -34,6 +35,7 @@ mod saved;
 mod shown;
 mod stale;
 mod steps;
+mod strict;
 mod tracking;
 mod upgrade;
 mod withheld;
@@ -50,6 +52,7 @@ pub use children::children;
 pub use entry::{
     AdoptRecord, Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune, RemovedRecord,
 };
+pub use fights::{Fights, PAUSE as FIGHT_PAUSE};
 pub use fleet::{candidates, fleet};
 pub use marks::is_of_a_tool;
 pub use members::members;
@@ -61,6 +64,7 @@ pub use saved::{
     SavedPlan, SavedPlanError, schema as saved_schema,
 };
 pub use stale::{Checked, Stale, check as check_saved, common as stale_in_common};
+pub use strict::{Guards, Loosened};
 pub use tracking::is_member;
 pub use upgrade::{Upgraded, of_upgrade};
 pub use withheld::{hidden_places, hidden_values, put_back};

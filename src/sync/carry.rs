@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,9 @@ use crate::fleet::{
 use crate::lease::Holder;
 use crate::object::{Object, ObjectId};
 use crate::plan::rollout::Waiting;
-use crate::plan::{self, ActionResult, Approval, Consent, FailureKind, Held, HeldReason, Outcome, Prune};
+use crate::plan::{
+    self, ActionResult, Approval, Consent, FailureKind, Fights, Held, HeldReason, Outcome, Prune,
+};
 use crate::render;
 
 /// Longer than a lock lives whose holder is gone; a pass that did not get it comes back later.
@@ -32,12 +35,20 @@ const LOCK_WAIT: Duration = Duration::from_secs(20);
 pub struct Settings {
     /// Who runs, as other people read it in the lock.
     pub holder: String,
+    /// Fields that somebody else takes back, over all runs of this process.
+    pub fights: Arc<Mutex<Fights>>,
     pub max_impact: MaxImpact,
     pub limits: Limits,
     /// For the plan, and again for the writes.
     pub deadline: Duration,
     /// How the operator of this hub is set.
     pub render: render::Settings,
+}
+
+impl Settings {
+    fn fights(&self) -> MutexGuard<'_, Fights> {
+        self.fights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Why nothing was written.
@@ -114,7 +125,8 @@ pub async fn out(
             seconds: settings.deadline.as_secs(),
         })?
         .map_err(CarryError::Fleet)?;
-    let limited = ceiling::limit(planned, outside, settings.max_impact, &settings.limits);
+    let mut limited = ceiling::limit(planned, outside, settings.max_impact, &settings.limits);
+    settings.fights().leave(&mut limited.plan, Instant::now());
     let approval = Approval {
         writes: Consent::Given,
         deletions: Consent::NotGiven,
@@ -126,8 +138,11 @@ pub async fn out(
     };
     let approved = plan::approve(limited.plan.clone(), &approval)
         .map_err(|source| CarryError::Fleet(FleetError::Refused { source }))?;
+    let is_loosened = !fleet::loosened(reading.fleet.as_ref(), &live, options.prune).is_empty();
     let lock = match &reading.fleet {
-        Some(fleet) if !approved.is_empty() => Some(take_lock(access, fleet, &live, &settings.holder).await?),
+        Some(fleet) if !approved.is_empty() || is_loosened => {
+            Some(take_lock(access, fleet, &live, &settings.holder).await?)
+        }
         Some(_) | None => None,
     };
     let run = RunOptions {
@@ -147,6 +162,9 @@ pub async fn out(
         lock.release().await;
     }
     let executed = executed.map_err(CarryError::Fleet)?;
+    settings
+        .fights()
+        .note(approved.plan(), &executed.outcome, Instant::now());
     if executed.lock == LockEnd::Lost {
         tracing::warn!("the lock of the fleet was lost; what was not begun is left for the next pass");
     }
@@ -307,6 +325,7 @@ fn is_lack(held: &Held) -> bool {
         | HeldReason::NotReadable
         | HeldReason::Waiting
         | HeldReason::Hold
+        | HeldReason::Fought
         | HeldReason::Refused => true,
         HeldReason::Protected
         | HeldReason::DeletionsOff

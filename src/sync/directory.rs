@@ -1,6 +1,7 @@
 //! A directory of this machine that is followed: the same way as a FleetSync, with a log in place of a status.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use crate::compose::{self, Reading};
 use crate::diagnostic::{Severity, SourceTree};
 use crate::fleet::Access;
 use crate::load::{self, LoadError, Watch};
+use crate::plan::Fights;
 use crate::render;
 
 /// For one plan and apply.
@@ -73,6 +75,7 @@ async fn after(stop: &CancellationToken) {
 
 async fn follow(options: &DirectoryOptions, stop: &CancellationToken) {
     let mut watch = None;
+    let fights = Arc::default();
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
         // The watch begins before the look, so that no change falls between them.
@@ -81,7 +84,7 @@ async fn follow(options: &DirectoryOptions, stop: &CancellationToken) {
                 .inspect_err(|error| tracing::warn!(error = chain(error), "the directory cannot be watched"))
                 .ok();
         }
-        let is_well = match look(options, stop).await {
+        let is_well = match look(options, &fights, stop).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(error = chain(&error), "nothing more is done; it is tried again");
@@ -114,7 +117,11 @@ async fn changed(watch: &mut Option<Watch>) -> bool {
     }
 }
 
-async fn look(options: &DirectoryOptions, stop: &CancellationToken) -> Result<(), LookError> {
+async fn look(
+    options: &DirectoryOptions,
+    fights: &Arc<Mutex<Fights>>,
+    stop: &CancellationToken,
+) -> Result<(), LookError> {
     let path = options.path.clone();
     let read = tokio::task::spawn_blocking(move || {
         let tree = load::directory(&path)?;
@@ -137,6 +144,7 @@ async fn look(options: &DirectoryOptions, stop: &CancellationToken) -> Result<()
             &format!("directory {}", options.path.display()),
             &options.instance,
         ),
+        fights: fights.clone(),
         max_impact: options.max_impact,
         limits: Limits::default(),
         deadline: TIMEOUT,

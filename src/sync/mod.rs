@@ -34,6 +34,7 @@ use crate::client::Client;
 use crate::load::Cache;
 use crate::load::git::FileSources;
 use crate::object::ObjectId;
+use crate::plan::Fights;
 use crate::queue::{Next, Queue, When};
 use crate::render::Settings;
 use metrics::PollLabels;
@@ -70,6 +71,8 @@ pub struct Syncs {
     store: Mutex<Store>,
     queue: Queue<ObjectId>,
     metrics: Metrics,
+    /// Fields that somebody else takes back.
+    fights: Arc<Mutex<Fights>>,
     ready: watch::Sender<bool>,
     tasks: TaskTracker,
 }
@@ -108,6 +111,7 @@ impl Syncs {
             store: Mutex::default(),
             queue: Queue::default(),
             metrics: Metrics::default(),
+            fights: Arc::default(),
             ready: watch::channel(false).0,
             tasks: TaskTracker::new(),
         })

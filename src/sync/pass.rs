@@ -257,6 +257,7 @@ impl Syncs {
                 &format!("FleetSync {}/{}", subject.id.namespace, subject.id.name),
                 &self.options.instance,
             ),
+            fights: self.fights.clone(),
             max_impact: order.max_impact,
             limits: order.limits.clone(),
             deadline: order.timeout,

@@ -22,6 +22,11 @@ impl Fleet {
     pub async fn new(hint: &str, spec: &str) -> Self {
         let servers = Servers::shared().await;
         crds::install(&servers.client().await).await;
+        Self::on(servers, hint, spec).await
+    }
+
+    /// On servers that have the definitions.
+    pub async fn on(servers: &'static Servers, hint: &str, spec: &str) -> Self {
         let namespace = Arc::new(servers.namespace(hint).await);
         let program = program().kubeconfig(&servers.kubeconfig());
         let fleet = Self {
@@ -293,8 +298,8 @@ async fn what_leaves_the_files_is_held_and_goes_only_with_prune_within_the_budge
     --- stdout
     Fleet acme hub SERVER (HUB)
       ! NS/madrid  protected
-          why            it left the files and is protected; remove its annotation
-                         `fleet.k0smotron.io/protect` to let it go
+          why            it left the files and is protected; `k0smotron-fleet
+                         unprotect` lets it go
       ! NS/paris   held
           why            it left the files and is kept: deletions are off; pass
                          `--prune` once, or set `deletions` of the Fleet
@@ -310,8 +315,8 @@ async fn what_leaves_the_files_is_held_and_goes_only_with_prune_within_the_budge
     --- stdout
     Fleet acme hub SERVER (HUB)
       ! NS/madrid  protected
-          why            it left the files and is protected; remove its annotation
-                         `fleet.k0smotron.io/protect` to let it go
+          why            it left the files and is protected; `k0smotron-fleet
+                         unprotect` lets it go
       = 2 unchanged
       - NS/paris   DELETE  disruptive
           why            it left the files; it was in clusters/paris.yaml

@@ -138,6 +138,7 @@ async fn missing_rights_are_named() {
     Plan: 1 to create, 0 to change, 0 to DELETE
     --- stderr
     note: not known whether k0smotron runs clusters of the same names: not allowed to list clusters.k0smotron.io in namespace `NS`
+    warning: it is not known whether a FleetSync follows this fleet: they may not be listed
     error: cannot take the lock of the fleet
     caused by: not allowed to get leases.coordination.k8s.io in namespace `NS`
     caused by: leases.coordination.k8s.io "k0smotron-fleet-acme-7f3a" is forbidden: User "system:serviceaccount:NS:tenant" cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "NS"

@@ -1,5 +1,6 @@
 //! `apply`: plans, asks, and does what was planned.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -24,13 +25,14 @@ use crate::cli::signal;
 use crate::cli::source;
 use crate::cli::ui::Ui;
 use crate::cli::who;
+use crate::cli::writers::{self, Written};
 use crate::fleet::{
     self, Access, Executed, FirstApply, FleetError, Live, Lock, LockEnd, LockOptions, Pace, RunOptions,
     Subject, Values,
 };
 use crate::lease::Holder;
 use crate::plan::rollout::Waiting;
-use crate::plan::{self, Approval, ApprovedPlan, Checked, Consent, Plan, SavedPlan};
+use crate::plan::{self, Approval, ApprovedPlan, Checked, Consent, Plan, Prune, SavedPlan};
 use crate::render::Settings;
 
 /// Plan, ask, and do what was planned; or do what a saved plan says
@@ -59,6 +61,8 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_LOCK_TIMEOUT", default_value = "30s",
           value_parser = crate::cli::args::wait)]
     lock_timeout: Duration,
+    #[command(flatten)]
+    overrides: writers::Overrides,
     #[command(flatten)]
     saved: SavedArguments,
 }
@@ -103,10 +107,9 @@ impl Arguments {
         access: Access<'_>,
         fleet: Option<&Fleet>,
         live: &Live,
-        plan: &Plan,
         ui: &mut Ui,
     ) -> Result<Option<Lock>, CliError> {
-        let Some(fleet) = fleet.filter(|_| !plan.is_empty()) else {
+        let Some(fleet) = fleet else {
             return Ok(None);
         };
         let holder = who::holder()?;
@@ -182,10 +185,17 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
         ui.answer(&saved::text(saved, text::Detail::of(ui.verbosity())))?;
     }
     may_be_done(&checked, arguments, ui)?;
-    let fleet = saved.fleet();
-    let lock = arguments
-        .lock(access, fleet.as_ref(), &live, &checked.plan, ui)
-        .await?;
+    let prune = if saved.prune { Prune::Yes } else { Prune::No };
+    let loosened = fleet::loosened(saved.fleet().as_ref(), &live, prune);
+    let fleet = saved
+        .fleet()
+        .filter(|_| !checked.plan.is_empty() || !loosened.is_empty());
+    let written = Written {
+        path: Path::new("."),
+        revision: saved.revision.as_deref(),
+    };
+    writers::check(&arguments.overrides, access, fleet.as_ref(), &live, written, ui).await?;
+    let lock = arguments.lock(access, fleet.as_ref(), &live, ui).await?;
     let write = async {
         let (live, checked) = match lock.as_ref().and_then(Lock::after) {
             None => (live, checked),
@@ -271,23 +281,33 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     let settings = Settings::of_another_process();
     let (prepared, client) = flow::prepare(&arguments.plan, &settings, Asking::Nothing, ui).await?;
     let access = flow::access(&client, &arguments.plan.hub);
-    let fleet = prepared.files.reading.fleet.clone();
+    let fleet = prepared.files.reading.fleet.clone().filter(|_| prepared.writes());
     show(&prepared, arguments, ui)?;
-    if !prepared.plan.is_empty() {
-        // Before the question: nobody should be asked what will be refused.
-        fleet::may_write(access, fleet.as_ref(), &prepared.live, arguments.first_apply())?;
-    }
+    // Before the question: nobody should be asked what will be refused.
+    fleet::may_write(access, fleet.as_ref(), &prepared.live, arguments.first_apply())?;
+    let path = arguments.plan.source.path();
+    let written = Written {
+        path: &path,
+        revision: prepared.files.tree.revision.as_deref(),
+    };
+    writers::check(
+        &arguments.overrides,
+        access,
+        fleet.as_ref(),
+        &prepared.live,
+        written,
+        ui,
+    )
+    .await?;
     let approved = approve(&prepared, arguments, ui)?;
-    let lock = arguments
-        .lock(access, fleet.as_ref(), &prepared.live, &prepared.plan, ui)
-        .await?;
+    let lock = arguments.lock(access, fleet.as_ref(), &prepared.live, ui).await?;
     let write = async {
         let (prepared, approved) = match lock.as_ref().and_then(Lock::after) {
             None => (prepared, approved),
             // Whoever had it may have written.
             Some(_) => {
                 let again = flow::prepare_again(prepared.files, &arguments.plan, &settings, &client).await?;
-                let approved = if again.plan == prepared.plan {
+                let approved = if again.plan == prepared.plan && again.loosened == prepared.loosened {
                     approved
                 } else {
                     ui.say("The plan has changed while this run waited for the lock.");
@@ -315,7 +335,14 @@ fn approve(prepared: &Prepared, arguments: &Arguments, ui: &mut Ui) -> Result<Ap
     let fleet = prepared.files.reading.fleet.as_ref();
     let name = fleet.map_or("delete", |fleet: &Fleet| fleet.name.as_str());
     let format = arguments.output.output;
-    confirm::approve(prepared.plan.clone(), name, &arguments.answers, format, ui)
+    confirm::approve(
+        prepared.plan.clone(),
+        &prepared.loosened,
+        name,
+        &arguments.answers,
+        format,
+        ui,
+    )
 }
 
 async fn write_prepared(
@@ -333,6 +360,9 @@ async fn write_prepared(
         content: &content,
     };
     let (executed, is_interrupted) = execute(access, subject, &prepared.live, approved, &options, ui).await?;
+    if lock.is_some() && approved.is_empty() {
+        ui.status("the hub remembers the guards of the Fleet");
+    }
     let run = Run {
         plan: &prepared.plan,
         executed: &executed,

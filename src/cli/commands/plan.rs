@@ -112,7 +112,7 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         let has_errors = prepared.files.reading.findings.has_errors();
         Ok(match (has_errors, arguments.detailed_exitcode) {
             (true, _) => Exit::Partial,
-            (false, true) if !prepared.plan.is_empty() => Exit::Changes,
+            (false, true) if prepared.writes() => Exit::Changes,
             (false, _) => Exit::Success,
         })
     })
@@ -198,7 +198,7 @@ fn answer(arguments: &Arguments, prepared: &Prepared, more: &More, ui: &mut Ui) 
             &prepared.plan,
             &prepared.files.reading.findings,
             &prepared.files.tree,
-            &text::summary(&prepared.plan, heading.fleet),
+            &text::summary(&prepared.plan, heading.fleet, &prepared.loosened),
         ),
     };
     ui.answer(&text)

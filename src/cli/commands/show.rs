@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         PlanFormat::Github => {
             let shown = plan.to_plan();
             let none = (Findings::default(), SourceTree::default());
-            let summary = text::summary(&shown, plan.fleet().as_ref());
+            let summary = text::summary(&shown, plan.fleet().as_ref(), &[]);
             ui.answer(&github::annotations(&shown, &none.0, &none.1, &summary))?;
         }
     }

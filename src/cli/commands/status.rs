@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cli::args::{Format, Hub, Output, Selection, Source};
@@ -15,13 +16,16 @@ use crate::cli::show::{json, table};
 use crate::cli::source::{self, Files, count};
 use crate::cli::ui::Ui;
 use crate::client::Client;
+use crate::diagnostic::visible;
 use crate::fleet::select::Filter;
-use crate::fleet::{self, Access};
+use crate::fleet::{self, Access, Leftover, Leftovers, PlanOptions};
 use crate::object::{Object, ObjectId, ObjectSet, kinds};
 use crate::observe;
+use crate::plan::Prune;
+use crate::render::Settings;
 use crate::status::{FleetRow, fleet_rows};
 
-/// Show the clusters of a fleet: version, readiness, endpoint, and what is not done and why
+/// Show the clusters of a fleet: version, readiness, endpoint, what differs, is held or expires, and what was left behind
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -42,6 +46,8 @@ pub struct Arguments {
 
 /// How often a watched table is made anew. The operator needs seconds for whatever it does.
 const EVERY: Duration = Duration::from_secs(2);
+/// Certificates that end within this time are named.
+const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// One line of the table.
 struct Line {
@@ -49,6 +55,15 @@ struct Line {
     /// What the table says in place of the state of the object.
     instead: Option<&'static str>,
     held: Vec<Value>,
+    /// It is there and not as the files say.
+    differs: bool,
+}
+
+/// Everything that is shown.
+struct Shown {
+    lines: Vec<Line>,
+    /// What clusters that are gone left behind; `None`: it may not be listed.
+    leftovers: Option<Leftovers>,
 }
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
@@ -66,10 +81,10 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         let client = hub::connect(&arguments.hub).await?;
         let mut last = String::new();
         loop {
-            let lines = lines(arguments, files.as_ref(), &client).await?;
+            let shown = look(arguments, files.as_ref(), &client).await?;
             let text = match arguments.output.output {
-                Format::Text => text(&lines),
-                Format::Json => json::document("status", document(files.as_ref(), &lines)),
+                Format::Text => text(&shown, Timestamp::now()),
+                Format::Json => json::document("status", document(files.as_ref(), &shown)),
             };
             if text != last {
                 let gap = if last.is_empty() { "" } else { "\n" };
@@ -87,11 +102,13 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     })
 }
 
-async fn lines(arguments: &Arguments, files: Option<&Files>, client: &Client) -> Result<Vec<Line>, CliError> {
+async fn look(arguments: &Arguments, files: Option<&Files>, client: &Client) -> Result<Shown, CliError> {
     let filter = arguments.selection.filter();
     let Some(files) = files else {
         let observed = observe::fleet(client, &filter.namespaces).await?;
-        return Ok(of_objects(&observed.objects, &filter, |_| true));
+        let lines = of_objects(&observed.objects, &filter, |_| true);
+        let leftovers = left_behind(client, &filter.namespaces, &filter).await?;
+        return Ok(Shown { lines, leftovers });
     };
     let access = Access {
         clusters: client,
@@ -117,9 +134,17 @@ async fn lines(arguments: &Arguments, files: Option<&Files>, client: &Client) ->
         Some(composed) => files.tree.selects(&composed.source_path),
         None => files.tree.selection == crate::diagnostic::Selection::All,
     };
+    let options = PlanOptions {
+        prune: Prune::No,
+        force_conflicts: BTreeSet::new(),
+        settings: Settings::of_another_process(),
+        now: Timestamp::now(),
+    };
+    let differing = fleet::differing(reading, &files.tree, &live, &options)?;
     let mut lines = of_objects(&members, &filter, is_below);
     for line in &mut lines {
         let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, &line.row.namespace, &line.row.name);
+        line.differs = differing.contains(&id);
         let is_rejected = reading
             .rejected
             .contains(&(id.namespace.clone(), id.name.clone()));
@@ -135,11 +160,30 @@ async fn lines(arguments: &Arguments, files: Option<&Files>, client: &Client) ->
                 row,
                 instead: Some("NotApplied"),
                 held: Vec::new(),
+                differs: false,
             }));
         }
     }
     lines.sort_by(|one, other| key(one).cmp(&key(other)));
-    Ok(lines)
+    let leftovers = match live.namespaces.is_empty() {
+        // No namespace at all would mean every namespace.
+        true => Some(Leftovers::new()),
+        false => left_behind(client, &live.namespaces, &filter).await?,
+    };
+    Ok(Shown { lines, leftovers })
+}
+
+/// What was left behind by the clusters that are selected. Labels are gone with the cluster, so a selector finds nothing.
+async fn left_behind(
+    client: &Client,
+    namespaces: &BTreeSet<String>,
+    filter: &Filter,
+) -> Result<Option<Leftovers>, CliError> {
+    let found = fleet::leftovers(client, namespaces).await?;
+    Ok(found.map(|found| {
+        let selected = found.into_iter().filter(|(id, _)| filter.matches(id, None));
+        selected.collect()
+    }))
 }
 
 fn key(line: &Line) -> (&str, &str) {
@@ -161,14 +205,16 @@ fn of_objects(objects: &ObjectSet, filter: &Filter, is_selected: impl Fn(&Object
             row,
             instead: is_leaving.then_some("Deleting"),
             held: held.unwrap_or_default(),
+            differs: false,
         }
     };
     fleet_rows(&selected).into_iter().map(line).collect()
 }
 
-fn text(lines: &[Line]) -> String {
+fn text(shown: &Shown, now: Timestamp) -> String {
+    let lines = &shown.lines;
     if lines.is_empty() {
-        return "No clusters\n".to_owned();
+        return format!("{}No clusters\n", leftovers(shown));
     }
     let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let rows = lines.iter().map(|line| {
@@ -191,6 +237,17 @@ fn text(lines: &[Line]) -> String {
         .iter()
         .flat_map(|line| line.held.iter().map(move |held| (line, held)))
         .collect();
+    text.push_str(&section("Differ from the files", lines, |line| {
+        line.differs
+            .then(|| "`k0smotron-fleet plan` shows how".to_owned())
+    }));
+    text.push_str(&section("On hold", lines, |line| {
+        line.row.hold.as_deref().map(visible)
+    }));
+    text.push_str(&section("Certificates expire", lines, |line| {
+        let end = line.row.certificates_expire.as_deref()?;
+        expires_soon(end, now).then(|| end.to_owned())
+    }));
     if !held.is_empty() {
         text.push_str("\nHeld:\n");
     }
@@ -200,6 +257,7 @@ fn text(lines: &[Line]) -> String {
         text.push_str(&format!("  ! {name}  {}  {}\n", field("what"), field("reason")));
         text.push_str(&table::indented(field("message"), 6));
     }
+    text.push_str(&leftovers(shown));
     let ready = lines.iter().filter(|line| is_ready(line)).count();
     let not_ready = lines.len() - ready;
     let summary = match not_ready {
@@ -212,11 +270,51 @@ fn text(lines: &[Line]) -> String {
     format!("{text}\n{summary}\n")
 }
 
+/// Returns a line for each cluster about which there is something to say.
+fn section(title: &str, lines: &[Line], of: impl Fn(&Line) -> Option<String>) -> String {
+    let said: Vec<String> = lines
+        .iter()
+        .filter_map(|line| Some((line, of(line)?)))
+        .map(|(line, said)| format!("  ! {}/{}  {said}\n", line.row.namespace, line.row.name))
+        .collect();
+    match said.is_empty() {
+        true => String::new(),
+        false => format!("\n{title}:\n{}", said.concat()),
+    }
+}
+
+/// Renewed ones never come this close to their end.
+fn expires_soon(end: &str, now: Timestamp) -> bool {
+    let end: Option<Timestamp> = end.parse().ok();
+    end.is_none_or(|end| end.duration_since(now).as_secs() < SOON.as_secs().cast_signed())
+}
+
+fn leftovers(shown: &Shown) -> String {
+    let Some(found) = &shown.leftovers else {
+        return "\nLeft behind: not known, Secrets and volume claims may not be listed\n".to_owned();
+    };
+    let lines: Vec<String> = found
+        .iter()
+        .map(|(id, left)| {
+            let (keys, volumes) = (count(left.keys.len(), "key"), count(left.volumes.len(), "volume"));
+            format!("  ! {}/{}  {keys}, {volumes}\n", id.namespace, id.name)
+        })
+        .collect();
+    match lines.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\nLeft behind (a cluster of that name takes it back; `purge` deletes it):\n{}",
+            lines.concat()
+        ),
+    }
+}
+
 fn is_ready(line: &Line) -> bool {
     line.row.is_ready && matches!(line.instead, None | Some("NotInFiles"))
 }
 
-fn document(files: Option<&Files>, lines: &[Line]) -> Value {
+fn document(files: Option<&Files>, shown: &Shown) -> Value {
+    let lines = &shown.lines;
     let clusters: Vec<Value> = lines
         .iter()
         .map(|line| {
@@ -228,11 +326,19 @@ fn document(files: Option<&Files>, lines: &[Line]) -> Value {
             value["status"] = json!(line.instead.unwrap_or(&line.row.status));
             value["isReady"] = json!(is_ready(line));
             value["held"] = json!(line.held);
+            value["differs"] = json!(line.differs);
             value
         })
         .collect();
     let ready = lines.iter().filter(|line| is_ready(line)).count();
+    let leftovers: Option<Vec<Value>> = shown.leftovers.as_ref().map(|found| {
+        let one = |(id, left): (&ObjectId, &Leftover)| {
+            json!({"namespace": id.namespace, "name": id.name, "keys": left.keys.len(), "volumes": left.volumes.len()})
+        };
+        found.iter().map(one).collect()
+    });
     json!({
+        "leftovers": leftovers,
         "fleet": json::fleet(files.and_then(|files| files.reading.fleet.as_ref())),
         "clusters": clusters,
         "summary": { "clusters": lines.len(), "ready": ready, "notReady": lines.len() - ready },

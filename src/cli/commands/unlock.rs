@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::cli::args::{Hub, Source};
 use crate::cli::block_on;
+use crate::cli::confirm;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::Exit;
 use crate::cli::flow;
@@ -47,15 +48,7 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
             "The fleet `{id}` is locked by {holder}; renewed at {renewed}."
         ));
         if !arguments.auto_approve {
-            if !ui.can_ask() {
-                return Err(
-                    CliError::refused("nothing was done: there is no terminal to ask on")
-                        .hint("pass -y to unlock without a question"),
-                );
-            }
-            if ui.ask("Take the lock away? Type `yes`:")? != "yes" {
-                return Err(CliError::refused("nothing was done: it was not confirmed"));
-            }
+            confirm::typed("Take the lock away? Type `yes`:", "yes", ui)?;
         }
         match fleet::unlock(access, id, &found).await {
             Ok(()) => {

@@ -11,7 +11,7 @@ use crate::api::fleet::Fleet;
 use crate::diagnostic::{Findings, SourceTree, Span};
 use crate::fleet::Admission;
 use crate::object::ObjectId;
-use crate::plan::{Action, Operation, Plan, Upgraded, Verb};
+use crate::plan::{Action, Loosened, Operation, Plan, Upgraded, Verb};
 
 /// Version of the documents. It grows when a field changes its meaning or goes; new fields may come any time.
 const VERSION: u32 = 1;
@@ -55,6 +55,12 @@ pub fn findings(findings: &Findings, tree: &SourceTree) -> Value {
 pub fn place(span: Span, tree: &SourceTree) -> Value {
     let place = tree.position(span);
     json!({ "position": place.to_string(), "file": place.path, "line": place.line, "column": place.column })
+}
+
+/// Returns the guards that a commit opens.
+pub fn loosened(loosened: &[Loosened]) -> Value {
+    let one = |one: &Loosened| json!({ "field": one.field, "old": one.old, "new": one.new });
+    loosened.iter().map(one).collect()
 }
 
 /// Returns kind, namespace and name.

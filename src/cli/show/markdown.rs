@@ -67,6 +67,19 @@ pub fn comment(comment: &Comment<'_>) -> String {
         held.iter().map(|held| (held.ids.len(), held_back(held))),
     );
     page.section(
+        "Guards of the Fleet that are loosened",
+        heading.loosened.iter().map(|one| {
+            let text = format!(
+                "- {}: {} → {}: {}\n",
+                code(one.field),
+                words(&one.old),
+                words(&one.new),
+                text::LOOSENED
+            );
+            (1, text)
+        }),
+    );
+    page.section(
         "New",
         creates.iter().map(|block| (block.ids.len(), written(block))),
     );
@@ -125,7 +138,7 @@ impl Page {
 }
 
 fn head(plan: &Plan, heading: &Heading<'_>, digest: Option<&str>) -> String {
-    let summary = text::summary(plan, heading.fleet);
+    let summary = text::summary(plan, heading.fleet, heading.loosened);
     let summary = anstream::adapter::strip_str(&summary).to_string();
     let summary = summary.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut words = match heading.fleet {

@@ -69,6 +69,7 @@ fn shown(plan: &Plan, admission: &Admission) -> String {
         fleet: None,
         revision: Some("3f2c1d9aaaaaaaaaaa"),
         hub: &hub,
+        loosened: &[],
     };
     comment(&Comment {
         plan,

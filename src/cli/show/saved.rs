@@ -33,6 +33,8 @@ fn heading<'a>(saved: &'a SavedPlan, hub: &'a Hub, fleet: Option<&'a Fleet>) -> 
         fleet,
         revision: saved.revision.as_deref(),
         hub,
+        // They were shown when the plan was made, and are judged again when it is done.
+        loosened: &[],
     }
 }
 

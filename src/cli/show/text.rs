@@ -15,7 +15,7 @@ use crate::cli::ui::{CHANGE, COLUMNS, CREATE, DELETE, FAINT, Verbosity, WARNING,
 use crate::diagnostic::visible;
 use crate::fleet::Hub;
 use crate::object::{ObjectId, kinds, pointer};
-use crate::plan::{Action, FieldChange, HeldReason, Impact, Plan, Upgraded, Verb};
+use crate::plan::{Action, FieldChange, HeldReason, Impact, Loosened, Plan, Upgraded, Verb};
 
 /// Characters of one value. Longer ones are cut: who needs all of it takes `-o json`.
 const VALUE_MAX: usize = 240;
@@ -30,6 +30,8 @@ pub struct Heading<'a> {
     pub fleet: Option<&'a Fleet>,
     pub revision: Option<&'a str>,
     pub hub: &'a Hub,
+    /// Guards that the files open.
+    pub loosened: &'a [Loosened],
 }
 
 /// How much is said.
@@ -72,8 +74,9 @@ pub fn plan(plan: &Plan, heading: &Heading<'_>, detail: Detail) -> String {
 
 /// Returns the whole plan, with the children of clusters below their change.
 pub fn with_children(plan: &Plan, heading: &Heading<'_>, children: &Children, detail: Detail) -> String {
-    if plan.is_empty() && plan.held.is_empty() && detail != Detail::Everything {
-        return summary(plan, heading.fleet);
+    if plan.is_empty() && plan.held.is_empty() && heading.loosened.is_empty() && detail != Detail::Everything
+    {
+        return summary(plan, heading.fleet, heading.loosened);
     }
     let grouping = if children.is_empty() {
         detail.grouping()
@@ -112,8 +115,21 @@ pub fn with_children(plan: &Plan, heading: &Heading<'_>, children: &Children, de
         }
     }
     text.extend(deletions.into_iter().map(entry));
-    text + &summary(plan, heading.fleet)
+    text.extend(heading.loosened.iter().map(loosened));
+    text + &summary(plan, heading.fleet, heading.loosened)
 }
+
+/// Returns two lines about a guard that the files open.
+fn loosened(loosened: &Loosened) -> String {
+    let Loosened { field, old, new } = loosened;
+    let title = format!("  {WARNING}!{WARNING:#} {field}  {WARNING}loosened{WARNING:#}\n");
+    let (old, new) = (visible(old), visible(new));
+    let rows = [Row::words("why", format!("{old} -> {new}: {LOOSENED}"))];
+    title + &table(&rows)
+}
+
+/// What becomes of a guard that a commit opens.
+pub const LOOSENED: &str = "apply remembers it; this run is judged by the stricter, the next one by the new";
 
 fn head(heading: &Heading<'_>) -> String {
     let mut words = match heading.fleet {
@@ -132,10 +148,10 @@ fn head(heading: &Heading<'_>) -> String {
 }
 
 /// Returns the sentence that says how much will be done, with a line end.
-pub fn summary(plan: &Plan, fleet: Option<&Fleet>) -> String {
+pub fn summary(plan: &Plan, fleet: Option<&Fleet>, loosened: &[Loosened]) -> String {
     let counts = plan.counts();
     let mut parts = Vec::new();
-    if plan.is_empty() {
+    if plan.is_empty() && loosened.is_empty() {
         parts.push("nothing to do".to_owned());
     } else {
         parts.push(format!("{} to create", counts.create));
@@ -153,6 +169,9 @@ pub fn summary(plan: &Plan, fleet: Option<&Fleet>) -> String {
             Some(_) | None => String::new(),
         };
         parts.push(format!("{} to DELETE{budget}", counts.delete));
+    }
+    if !loosened.is_empty() {
+        parts.push(format!("{} loosened", loosened.len()));
     }
     let mut held: Vec<(&str, usize)> = Vec::new();
     for entry in &plan.held {
@@ -386,6 +405,7 @@ pub fn word(reason: HeldReason) -> (char, &'static str) {
         | HeldReason::EmptySet
         | HeldReason::ErrorFindings
         | HeldReason::NotReadable
+        | HeldReason::Fought
         | HeldReason::AboveMaxImpact => ('!', "held"),
         HeldReason::Waiting => ('!', "waiting"),
         HeldReason::Yielded => ('?', "yielded"),

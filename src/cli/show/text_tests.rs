@@ -125,6 +125,7 @@ fn show(plan_shown: &Plan, detail: Detail) -> String {
         fleet: Some(&fleet),
         revision: plan_shown.revision.as_deref(),
         hub: &hub,
+        loosened: &[],
     };
     let text = anstream::adapter::strip_str(&plan(plan_shown, &heading, detail)).to_string();
     for line in text.lines() {

@@ -128,6 +128,40 @@ pub fn local(path: &Path, revision: &str) -> Result<SourceTree, GitError> {
     database.read_fleet(&commit, &steps.join("/"))
 }
 
+/// How one commit stands to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Descent {
+    /// It follows the other, or is the same.
+    Later,
+    /// The other follows it.
+    Earlier,
+    /// Neither follows the other.
+    Apart,
+    /// The repository lacks one of them.
+    Unknown,
+}
+
+/// Says how a commit of the local repository stands to an earlier one; `None`: there is no repository, or no commit.
+///
+/// *Shape*: without `revision` the commit is HEAD.
+pub fn descent(path: &Path, revision: Option<&str>, earlier: &str) -> Option<Descent> {
+    let database = Database::open_existing(&existing(path).0).ok()?;
+    let earlier = CommitId::parse(earlier)?;
+    let commit = match revision {
+        Some(revision) => CommitId::parse(revision)?,
+        None => database.revision("HEAD").ok()?,
+    };
+    Some(if !database.has(&commit) || !database.has(&earlier) {
+        Descent::Unknown
+    } else if database.is_ancestor(&earlier, &commit) {
+        Descent::Later
+    } else if database.is_ancestor(&commit, &earlier) {
+        Descent::Earlier
+    } else {
+        Descent::Apart
+    })
+}
+
 /// The part of a path that is there, and the rest.
 fn existing(path: &Path) -> (PathBuf, PathBuf) {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

@@ -207,3 +207,52 @@ async fn deleting_the_definition_deletes_no_key_and_no_volume() {
     assert_eq!(root_keys(&bench, "edge-berlin").await, keys);
     assert_eq!(claims(&bench).await, volumes);
 }
+
+#[tokio::test]
+async fn what_a_cluster_left_behind_is_shown_and_goes_only_when_it_is_named() {
+    let bench = Bench::new("purge").await;
+    let controller = bench.controller().await;
+    bench.apply("edge-berlin", Value::Null).await;
+    bench.until_ready("edge-berlin").await;
+    let volumes = claims(&bench).await.len();
+    let program = crate::cli::program().kubeconfig(&bench.servers.kubeconfig());
+    let namespace = bench.namespace.name.as_str();
+    let name = format!("{namespace}/edge-berlin");
+    let output = program.run(&["purge", "-y", &name]).await;
+    assert_eq!(
+        output.stdout,
+        format!("{name} has left nothing behind\n"),
+        "it lives"
+    );
+
+    bench.delete("edge-berlin").await;
+    bench.until_gone("edge-berlin").await;
+    let left = format!("{name}  4 keys, {volumes} volume");
+    eventually("status shows it", SOON, async || {
+        let output = program.run(&["status", "-A", "-n", namespace]).await;
+        if output.stdout.contains(&left) {
+            Ok(())
+        } else {
+            Err(output.stdout)
+        }
+    })
+    .await;
+    let output = program.run(&["purge", &name]).await;
+    assert_eq!(output.code, 4, "nobody can be asked: {}", output.stdout);
+    assert_eq!(claims(&bench).await.len(), volumes);
+    controller.end().await;
+    // Of that name and not reconciled yet: what is marked is about to be its own.
+    bench.apply("edge-berlin", Value::Null).await;
+    let output = program.run(&["purge", "-y", &name]).await;
+    assert_eq!(output.code, 4, "{}", output.stdout);
+    assert!(output.stderr.contains("lives"), "{}", output.stderr);
+    bench.delete("edge-berlin").await;
+    bench.until_gone("edge-berlin").await;
+    let output = program.run(&["purge", "-y", &name]).await;
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let gone = eventually("it is gone", SOON, async || {
+        claims(&bench).await.is_empty().then_some(())
+    });
+    gone.await;
+    assert_eq!(bench.children().await, [""; 0]);
+}

@@ -4,6 +4,7 @@ mod change;
 mod crash;
 mod deletion;
 mod exposure;
+mod fights;
 mod foreign;
 mod growth;
 mod ready;

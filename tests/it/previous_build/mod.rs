@@ -7,6 +7,7 @@
 //! finds them: it must write nothing and restart nothing.
 
 mod dump;
+mod fleet;
 mod load;
 mod packing;
 

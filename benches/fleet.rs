@@ -1,0 +1,149 @@
+//! What applying a fleet costs: `make bench`.
+//!
+//! Real etcd and kube-apiserver on this machine, no controllers. The yardstick in the same run is a bare loader that
+//! applies the same clusters over one HTTP/2 connection, 32 at once: its writes a second are W. Beside it the program
+//! (cold, without a change, with 1 % changed) and `kubectl apply --server-side` of one file. Absolute figures belong to
+//! the machine; the shares are the result.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::time::Instant;
+
+use futures::StreamExt as _;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+use support::{Namespace, Options, Program, Servers, crds};
+
+const IN_FLIGHT: usize = 32;
+
+#[tokio::main]
+async fn main() {
+    // `cargo test --benches` and `cargo bench` both call this; only the latter with --bench.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let counts: Vec<usize> = std::env::args()
+        .filter_map(|argument| argument.parse().ok())
+        .collect();
+    let counts = if counts.is_empty() { vec![1000] } else { counts };
+    println!(
+        "{:>9} {:>8} {:>8} {:>10} {:>8} {:>8} {:>10} {:>8} {:>8}",
+        "clusters", "loader s", "W /s", "kubectl s", "cold s", "of W", "x kubectl", "none s", "1 % s"
+    );
+    for count in counts {
+        measure(count).await;
+    }
+}
+
+async fn measure(count: usize) {
+    let servers = Servers::start(Options {
+        without_controllers: true,
+        ..Options::default()
+    })
+    .await;
+    crds::install(&servers.client().await).await;
+    let loader = load(&servers, &servers.namespace("loader").await, count).await;
+    let kubectl = kubectl(&servers, &servers.namespace("kubectl").await, count).await;
+    let namespace = servers.namespace("fleet").await;
+    let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet")).kubeconfig(&servers.kubeconfig());
+    write_fleet(&program, &namespace.name, count, 0);
+    let cold = apply(&program, &namespace.name).await;
+    let mark = servers.audit.mark(&servers.client().await).await;
+    let none = apply(&program, &namespace.name).await;
+    let events = servers.audit.since(&servers.client().await, mark).await;
+    let writes = support::audit::counts(&support::audit::by(events, "k0smotron-fleet/")).writes;
+    assert_eq!(writes, 0, "an apply without a change writes nothing");
+    write_fleet(&program, &namespace.name, count, count / 100);
+    let changed = apply(&program, &namespace.name).await;
+    println!(
+        "{count:>9} {loader:>8.2} {:>8.0} {kubectl:>10.2} {cold:>8.2} {:>8.2} {:>10.1} {none:>8.2} {changed:>8.2}",
+        count as f64 / loader,
+        loader / cold,
+        kubectl / cold,
+    );
+}
+
+fn name(index: usize) -> String {
+    format!("site-{index:05}")
+}
+
+fn cluster(namespace: &str, index: usize, replicas: u8) -> Value {
+    json!({
+        "apiVersion": "k0smotron.io/v1beta1", "kind": "K0smotronCluster",
+        "metadata": { "name": name(index), "namespace": namespace },
+        "spec": { "replicas": replicas, "service": { "type": "ClusterIP" } },
+    })
+}
+
+/// Seconds that a client without any work of its own needs.
+async fn load(servers: &Servers, namespace: &Namespace, count: usize) -> f64 {
+    let api: Api<k0smotron_fleet::api::K0smotronCluster> =
+        Api::namespaced(servers.client().await, &namespace.name);
+    let parameters = PatchParams::apply("loader").force();
+    let bodies: Vec<Value> = (0..count)
+        .map(|index| cluster(&namespace.name, index, 1))
+        .collect();
+    let started = Instant::now();
+    futures::stream::iter(bodies.iter().enumerate())
+        .map(|(index, body)| {
+            let (api, parameters) = (api.clone(), parameters.clone());
+            async move {
+                api.patch(&name(index), &parameters, &Patch::Apply(body))
+                    .await
+                    .expect("the cluster is applied");
+            }
+        })
+        .buffer_unordered(IN_FLIGHT)
+        .collect::<Vec<_>>()
+        .await;
+    started.elapsed().as_secs_f64()
+}
+
+async fn kubectl(servers: &Servers, namespace: &Namespace, count: usize) -> f64 {
+    let clusters: Vec<Value> = (0..count)
+        .map(|index| cluster(&namespace.name, index, 1))
+        .collect();
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": clusters }).to_string();
+    let started = Instant::now();
+    let apply = ["apply", "--server-side", "-f", "-"];
+    servers
+        .kubectl_with(&servers.kubeconfig(), &apply, &list)
+        .await
+        .success();
+    started.elapsed().as_secs_f64()
+}
+
+/// Writes the files of a fleet, of which the first `changed` clusters have more replicas.
+fn write_fleet(program: &Program, namespace: &str, count: usize, changed: usize) {
+    let fleet = format!(
+        "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata: {{name: bench}}\nspec: {{id: {namespace}}}\n"
+    );
+    let clusters: String = (0..count)
+        .map(|index| {
+            format!(
+                "---\n{}\n",
+                cluster(namespace, index, if index < changed { 3 } else { 1 })
+            )
+        })
+        .collect();
+    for (path, text) in [("fleet.yaml", fleet), ("clusters.yaml", clusters)] {
+        std::fs::write(program.folder().join(path), text).expect("the folder is writable");
+    }
+}
+
+async fn apply(program: &Program, namespace: &str) -> f64 {
+    let started = Instant::now();
+    program
+        .run(&[
+            "apply",
+            "-y",
+            "-q",
+            "--first-apply",
+            "--parent-namespace",
+            namespace,
+        ])
+        .await
+        .success();
+    started.elapsed().as_secs_f64()
+}

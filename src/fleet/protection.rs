@@ -1,0 +1,164 @@
+//! Protection of one cluster from deletion, and of what would take it along.
+
+use serde_json::{Value, json};
+
+use super::FleetError;
+use crate::api::labels;
+use crate::client::{Client, ClientError, Conflicts, ListQuery};
+use crate::object::{Object, ObjectId, kinds};
+use crate::plan::FailureKind;
+
+/// Name of the definition of clusters.
+const DEFINITION: &str = "k0smotronclusters.k0smotron.io";
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Protection {
+    /// The cluster was like that before.
+    pub was_before: bool,
+    /// Namespace and definition whose label could not be set or taken away, and why.
+    pub left: Vec<(ObjectId, ClientError)>,
+}
+
+/// Protects a cluster: nobody deletes it, its namespace or the definition of clusters before it is unprotected, where the
+/// policies of `install` are. `None`: there is no such cluster.
+///
+/// *Effects*: one GET and, unless it is protected, one write; the same for its namespace and for the definition.
+pub async fn protect(client: &Client, cluster: &ObjectId) -> Result<Option<Protection>, FleetError> {
+    let Some(live) = client.get_metadata(cluster).await.map_err(failed)? else {
+        return Ok(None);
+    };
+    let was_before = is_protected(&live);
+    if !was_before {
+        let annotations = json!({ "annotations": { labels::PROTECT: "true" } });
+        hold(client, cluster, &live, annotations).await.map_err(failed)?;
+    }
+    let mut left = Vec::new();
+    for holder in holders(cluster) {
+        if let Err(error) = mark(client, &holder).await {
+            left.push((holder, error));
+        }
+    }
+    Ok(Some(Protection { was_before, left }))
+}
+
+/// Takes the protection of a cluster away, and the labels of what holds no other protected one. `None`: there is no such
+/// cluster.
+///
+/// *Effects*: one GET and, if it is protected, one write; one list each, and one write each where nothing protected is
+/// left.
+pub async fn unprotect(client: &Client, cluster: &ObjectId) -> Result<Option<Protection>, FleetError> {
+    let Some(live) = client.get_metadata(cluster).await.map_err(failed)? else {
+        return Ok(None);
+    };
+    let was_before = !is_protected(&live);
+    if !was_before {
+        // Whoever wrote it: a fleet sends it along for as long as it is there.
+        let metadata = json!({ "annotations": { labels::PROTECT: Value::Null } });
+        let uid = live.uid().unwrap_or_default();
+        client
+            .patch_metadata(
+                cluster,
+                uid,
+                live.resource_version(),
+                &metadata,
+                labels::PROTECT_MANAGER,
+            )
+            .await
+            .map_err(failed)?;
+    }
+    let mut left = Vec::new();
+    for holder in holders(cluster) {
+        if let Err(error) = unmark(client, &holder).await {
+            left.push((holder, error));
+        }
+    }
+    Ok(Some(Protection { was_before, left }))
+}
+
+fn is_protected(live: &Object) -> bool {
+    live.annotation(labels::PROTECT) == Some("true")
+}
+
+/// What would take the cluster along when it is deleted.
+fn holders(cluster: &ObjectId) -> [ObjectId; 2] {
+    [
+        ObjectId::new(kinds::NAMESPACE, "", &cluster.namespace),
+        ObjectId::new(kinds::CUSTOM_RESOURCE_DEFINITION, "", DEFINITION),
+    ]
+}
+
+async fn mark(client: &Client, holder: &ObjectId) -> Result<(), ClientError> {
+    match client.get_metadata(holder).await? {
+        Some(live) if live.label(labels::HOLDS_PROTECTED).is_none() => {
+            hold(
+                client,
+                holder,
+                &live,
+                json!({ "labels": { labels::HOLDS_PROTECTED: "true" } }),
+            )
+            .await
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn unmark(client: &Client, holder: &ObjectId) -> Result<(), ClientError> {
+    let Some(live) = client.get_metadata(holder).await? else {
+        return Ok(());
+    };
+    if live.label(labels::HOLDS_PROTECTED).is_none() {
+        return Ok(());
+    }
+    let namespace = match holder.kind == kinds::NAMESPACE {
+        true => holder.name.as_str(),
+        false => "",
+    };
+    let clusters = ListQuery::new(kinds::K0SMOTRON_CLUSTER, namespace).metadata_only();
+    if client.list_all(&clusters).await?.iter().any(is_protected) {
+        return Ok(());
+    }
+    let metadata = json!({ "labels": { labels::HOLDS_PROTECTED: Value::Null } });
+    let uid = live.uid().unwrap_or_default();
+    client
+        .patch_metadata(
+            holder,
+            uid,
+            live.resource_version(),
+            &metadata,
+            labels::PROTECT_MANAGER,
+        )
+        .await
+        .map(|_| ())
+}
+
+/// Writes metadata of the very object that was read, with a field manager that writes nothing else.
+async fn hold(client: &Client, id: &ObjectId, live: &Object, metadata: Value) -> Result<(), ClientError> {
+    let mut body = json!({
+        "apiVersion": id.kind.api_version(), "kind": id.kind.kind, "metadata": metadata,
+    });
+    body["metadata"]["name"] = json!(id.name);
+    if id.kind.is_namespaced {
+        body["metadata"]["namespace"] = json!(id.namespace);
+    }
+    let uid = live.uid().unwrap_or_default();
+    client
+        .apply(
+            &Object(body),
+            None,
+            uid,
+            labels::PROTECT_MANAGER,
+            Conflicts::Force,
+        )
+        .await
+        .map(|_| ())
+}
+
+fn failed(source: ClientError) -> FleetError {
+    match source.kind() {
+        FailureKind::Conflict { .. } => FleetError::Raced,
+        _ => FleetError::Protection {
+            source: Box::new(source),
+        },
+    }
+}
