@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::Front;
 use super::facts::{Facts, ServiceFacts, Settings};
 use super::gather::service_name;
+use super::services;
 use crate::api::ClusterSpec;
 use crate::api::cluster_parts::{API_PORT, IpFamily, KONNECTIVITY_PORT, ServiceSpec, ServiceType};
 use crate::api::cluster_status::{Endpoint, HeldStatus};
@@ -183,8 +184,10 @@ fn detect(
 
 /// Families of the Service, the first one first: those it has, else those that are written.
 fn families(spec: &ServiceSpec, live: Option<&ServiceFacts>) -> Vec<IpFamily> {
-    let of_addresses = live.into_iter().flat_map(|live| &live.cluster_ips);
-    let live: Vec<IpFamily> = of_addresses.filter_map(|address| family(address)).collect();
+    let live: Vec<IpFamily> = live
+        .into_iter()
+        .flat_map(|live| services::families(&live.cluster_ips))
+        .collect();
     if live.is_empty() {
         spec.ip_families.clone()
     } else {
@@ -193,10 +196,7 @@ fn families(spec: &ServiceSpec, live: Option<&ServiceFacts>) -> Vec<IpFamily> {
 }
 
 fn family(address: &str) -> Option<IpFamily> {
-    match address.parse().ok()? {
-        IpAddr::V4(_) => Some(IpFamily::V4),
-        IpAddr::V6(_) => Some(IpFamily::V6),
-    }
+    services::families(&[address.to_owned()]).next()
 }
 
 /// The address in effect: written, else pinned, else detected.

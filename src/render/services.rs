@@ -1,5 +1,7 @@
 //! The Services: one in front of the API and konnectivity, one that names the members of etcd.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answers, Desired};
@@ -7,7 +9,7 @@ use super::facts::{BalancerClass, Facts};
 use super::gather::service_name;
 use super::parts::{Pods, add_below, object, plain};
 use super::resolved::{ResolvedCluster, StoragePlan};
-use crate::api::cluster_parts::{API_PORT, KONNECTIVITY_PORT, ServiceSpec, ServiceType};
+use crate::api::cluster_parts::{API_PORT, IpFamily, KONNECTIVITY_PORT, ServiceSpec, ServiceType};
 use crate::api::cluster_status::HeldStatus;
 use crate::api::{ClusterSpec, names};
 use crate::etcd::{CLIENT_PORT, PEER_PORT};
@@ -49,8 +51,53 @@ fn wanted_type(cluster: &ResolvedCluster) -> ServiceType {
         .unwrap_or(ServiceType::NodePort)
 }
 
-/// Returns what is held when another class is written than the load balancer was made with.
-pub(super) fn held(spec: &ClusterSpec, facts: &Facts) -> Option<HeldStatus> {
+/// Returns what is held because the API server lets nobody change it of a Service that is there.
+pub(super) fn held(spec: &ClusterSpec, facts: &Facts) -> impl Iterator<Item = HeldStatus> {
+    held_class(spec, facts)
+        .into_iter()
+        .chain(held_family(spec, facts))
+}
+
+/// The first family of a Service is that of its address, for good.
+fn held_family(spec: &ClusterSpec, facts: &Facts) -> Option<HeldStatus> {
+    let service = spec.service.as_ref()?;
+    let name = service_name(&facts.name, service.service_type.unwrap_or(ServiceType::NodePort));
+    let written = service.ip_families.first()?;
+    let has = families(&facts.services.get(&name)?.cluster_ips).next()?;
+    (has != *written).then(|| HeldStatus {
+        what: "spec.service.ipFamilies".to_owned(),
+        reason: "NotPossible".to_owned(),
+        message: format!(
+            "Service `{name}` was made with {has} first, which the API server lets nobody change; write `{has}` first, \
+             or delete the Service to have it made anew with `{written}` (its address may be another one then)"
+        ),
+    })
+}
+
+/// Returns the families of addresses, in their order.
+pub(super) fn families(addresses: &[String]) -> impl Iterator<Item = IpFamily> {
+    addresses
+        .iter()
+        .filter_map(|address| match address.parse().ok()? {
+            IpAddr::V4(_) => Some(IpFamily::V4),
+            IpAddr::V6(_) => Some(IpFamily::V6),
+        })
+}
+
+/// The families of the Service: those that are written, unless it is there and was made with another one first.
+fn families_of(cluster: &ResolvedCluster, service_type: ServiceType, written: &[IpFamily]) -> Vec<IpFamily> {
+    let live = cluster.services.get(&service_type);
+    let live: Vec<IpFamily> = live
+        .into_iter()
+        .flat_map(|live| families(&live.cluster_ips))
+        .collect();
+    match (live.first(), written.first()) {
+        (Some(has), Some(first)) if has != first => live,
+        (Some(_) | None, _) => written.to_vec(),
+    }
+}
+
+fn held_class(spec: &ClusterSpec, facts: &Facts) -> Option<HeldStatus> {
     let written = spec.service.as_ref()?.load_balancer_class.as_ref()?;
     let name = service_name(&facts.name, ServiceType::LoadBalancer);
     let (has, instead) = match &facts.services.get(&name)?.load_balancer_class {
@@ -152,7 +199,7 @@ fn api(cluster: &ResolvedCluster, name: &str, service_type: ServiceType) -> crat
         "loadBalancerSourceRanges": load_balancer_source_ranges,
         "externalTrafficPolicy": external_traffic_policy,
         "ipFamilyPolicy": ip_family_policy,
-        "ipFamilies": ip_families,
+        "ipFamilies": families_of(cluster, service_type, ip_families),
     }));
     object(kinds::SERVICE, metadata, json!({"spec": spec}))
 }
@@ -224,6 +271,24 @@ mod tests {
             .remove(&ObjectId::new(kinds::SERVICE, "tenant-7", "kmc-edge-lb"));
         world.settle();
         assert_eq!(class(&world), Some("example.org/slow"));
+        assert_eq!(world.held(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_service_keeps_the_family_that_it_was_made_with_until_it_is_made_anew() {
+        let mut world = World::settled(json!({}));
+        world.respec(json!({"service": {"ipFamilies": ["IPv6"]}}));
+        world.settle();
+        let held = world.resolved().held.remove(0);
+        assert_eq!(
+            (&*held.what, &*held.reason),
+            ("spec.service.ipFamilies", "NotPossible")
+        );
+        assert!(held.message.contains("write `IPv4` first"), "{}", held.message);
+        let service = world.get(kinds::SERVICE, "kmc-edge-nodeport");
+        assert_eq!(service.0["spec"]["ipFamilies"], json!(["IPv4"]));
+        world.respec(json!({"service": {"ipFamilies": ["IPv4"]}}));
+        world.settle();
         assert_eq!(world.held(), Vec::<String>::new());
     }
 
