@@ -44,7 +44,7 @@ fn filled(
     let mut metadata = cluster.owned_metadata(name, Pods::ControlPlane, "cluster-config");
     metadata["annotations"] = json!({
         labels::CONTENT_DIGEST: content_digest(&files),
-        labels::SOURCE_VERSION: source.version.as_str(),
+        labels::SOURCE_VERSION: source.written_version(),
     });
     // Written by whoever fills it; rendered as it is, so that it is no difference.
     if let Some(digest) = data_source
@@ -93,7 +93,7 @@ pub(super) fn source_digest(cluster: &ResolvedCluster) -> Result<Option<String>,
     let filled = filled.as_ref().ok_or_else(waiting)?;
     let digest = filled.source_digest.clone().ok_or_else(waiting)?;
     match source {
-        Ok(source) if filled.source_version.as_deref() != Some(source.version.as_str()) => Err(waiting()),
+        Ok(source) if filled.source_version.as_ref() != Some(&source.written_version()) => Err(waiting()),
         // When the source cannot be used any more, what was filled in goes on.
         Ok(_) | Err(_) => Ok(Some(digest)),
     }

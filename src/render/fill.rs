@@ -1,7 +1,11 @@
 //! What a Secret of ours is filled with where it is written: text, and values of other Secrets between it.
 
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::storage_plan::DATA_SOURCE_KEY;
+use crate::pki::TOKEN;
 
 /// The data of a Secret, without the values that must not be known before they are written.
 ///
@@ -23,6 +27,20 @@ pub struct Source {
     pub version: SourceVersion,
 }
 
+impl Source {
+    /// The text that is written on what was made of it: another value of the same Secret is another source.
+    pub(super) fn written_version(&self) -> String {
+        let version = match &self.version {
+            SourceVersion::Object(version) | SourceVersion::Fingerprint(version) => version,
+        };
+        // The usual keys were not written by earlier versions, and nothing is made anew for that.
+        match [DATA_SOURCE_KEY, TOKEN].contains(&self.key.as_str()) {
+            true => version.clone(),
+            false => format!("{version}/{}", self.key),
+        }
+    }
+}
+
 /// How a version of a Secret is told from another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,15 +49,6 @@ pub enum SourceVersion {
     Object(String),
     /// Fingerprint on a key of ours.
     Fingerprint(String),
-}
-
-impl SourceVersion {
-    /// The text that is written on what was made of it.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Object(version) | Self::Fingerprint(version) => version,
-        }
-    }
 }
 
 /// A piece of a file.

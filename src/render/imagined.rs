@@ -253,7 +253,7 @@ pub(super) fn execute(
                     continue;
                 }
                 secret.0["metadata"]["annotations"][labels::SOURCE_DIGEST] =
-                    json!(format!("digest-of-{}", fill.source.version.as_str()));
+                    json!(format!("digest-of-{}", fill.source.written_version()));
                 write(live, id, secret);
             }
             Answer::Want(Desired::Grown { size }) => {

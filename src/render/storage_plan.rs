@@ -11,7 +11,7 @@ use crate::api::{ClusterSpec, names};
 use crate::pki::{KeyPurpose, TOKEN};
 
 /// Key of the data source when the spec names none.
-const DATA_SOURCE_KEY: &str = "K0SMOTRON_KINE_DATASOURCE_URL";
+pub(super) const DATA_SOURCE_KEY: &str = "K0SMOTRON_KINE_DATASOURCE_URL";
 
 /// Returns the kind of storage that a spec asks for.
 pub(super) fn wanted_type(spec: &ClusterSpec) -> StorageType {

@@ -59,6 +59,25 @@ fn another_value_rolls_the_control_plane_and_another_version_of_the_same_value_d
     assert_eq!(digest(&world), before);
 }
 
+#[test]
+fn another_key_of_the_same_secret_is_another_source() {
+    let mut world = World::settled(kine());
+    let digest =
+        |world: &World| world.template("kmc-edge")["metadata"]["annotations"][labels::SOURCE_DIGEST].clone();
+    let before = digest(&world);
+    let mut spec = kine();
+    spec["storage"]["kine"]["dataSourceSecretKey"] = json!("replica");
+    world.respec(spec);
+    let pods = ObjectId::new(kinds::STATEFUL_SET, "tenant-7", "kmc-edge");
+    assert!(matches!(&world.answers()[&pods], Answer::Keep { .. }));
+    world.settle();
+    assert_ne!(digest(&world), before);
+    let Answer::Want(Desired::Filled { fill, .. }) = config(&world) else {
+        panic!("a Secret that is filled")
+    };
+    assert_eq!(fill.source.key, "replica");
+}
+
 #[rstest]
 #[case(SourceFacts::Absent, "DataSourceMissing", "create it")]
 #[case(SourceFacts::Unusable { why: "it is empty".into() }, "DataSourceUnusable", "it is empty")]
