@@ -15,7 +15,8 @@ use super::changes::{self, Change, Dice};
 use super::member::Member;
 use super::seen::Pods;
 use crate::fields::world::{LONG, Standing, World, next_address};
-use crate::support::try_eventually;
+use crate::operator::SOON;
+use crate::support::{eventually, try_eventually};
 
 /// What was said and seen of one change.
 pub struct Told {
@@ -113,7 +114,16 @@ impl<'a> Chain<'a> {
     }
 
     async fn create(&mut self, words: &str) -> Result<(), String> {
-        let plan = self.member.plan(self.world, Some(&self.member.object)).await;
+        // Keys of a cluster that was deleted a moment ago are leftovers that fit nobody until they are gone.
+        let plan = eventually("the cluster can be created", SOON, async || {
+            let plan = self.member.plan(self.world, Some(&self.member.object)).await;
+            if plan.is_empty() {
+                Err(format!("{:?}", plan.held))
+            } else {
+                Ok(plan)
+            }
+        })
+        .await;
         let mut told = self.tell(words, Some(&plan));
         let before = self.kept().await;
         self.member.apply(self.world, plan).await?;
