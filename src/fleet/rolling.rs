@@ -52,12 +52,11 @@ impl Rolling<'_> {
             .deadline
             .and_then(|time| Instant::now().checked_add(time));
         let mut outcome = Outcome::default();
-        let mut refused = BTreeMap::new();
-        let mut seen = BTreeMap::new();
         let waiting = loop {
             let state = stored.parent.rollout.clone().unwrap_or_default();
-            let missing: BTreeSet<ObjectId> = state.changed().map(|(id, _)| id).collect();
-            seen.extend(evidence(self.access.clusters, &missing).await);
+            let changed: BTreeSet<ObjectId> = state.changed().map(|(id, _)| id).collect();
+            // Anew each time: what cannot be read now is not what it was before.
+            let seen = evidence(self.access.clusters, &changed).await;
             let Step {
                 open,
                 state: next,
@@ -84,32 +83,17 @@ impl Rolling<'_> {
                 Err(error) => break Some(Cause::of(&error)),
             }
             let done = self.send(left.take(&open), end).await;
-            for (id, result) in &done.results {
-                seen.remove(id);
-                refused.extend(not_written(result).map(|why| (id.clone(), why)));
-            }
-            let took_back = done
-                .results
-                .iter()
-                .any(|(_, result)| not_written(result).is_some());
             outcome.results.extend(done.results);
-            if took_back {
-                let mut state = stored.parent.rollout.clone().unwrap_or_default();
-                self.rollout.take_back(&mut state, &refused);
-                match self.remember(&stored, state).await {
-                    Ok(remembered) => stored = remembered,
-                    Err(error) => break Some(Cause::of(&error)),
-                }
+            let mut state = stored.parent.rollout.clone().unwrap_or_default();
+            self.rollout.take_back(&mut state, &outcome.results);
+            match self.remember(&stored, state).await {
+                Ok(remembered) => stored = remembered,
+                Err(error) => break Some(Cause::of(&error)),
             }
-            let Some(waiting) = waiting else {
-                if left.is_empty() {
-                    break None;
-                }
-                continue;
-            };
-            if left.is_empty() {
+            // What waits for nothing was sent.
+            let Some(waiting) = waiting.filter(|_| !left.is_empty()) else {
                 break None;
-            }
+            };
             let is_for_now = match self.pace {
                 Pace::Through { look_every } if !waiting.is_for_a_person() => {
                     self.report(&waiting);
@@ -200,7 +184,6 @@ pub async fn steer(
     change: impl Fn(&mut State),
 ) -> Result<Option<State>, FleetError> {
     const ATTEMPTS: usize = 5;
-    let mut raced = FleetError::Raced;
     for _ in 0..ATTEMPTS {
         let Some(stored) = recall(access.memory, fleet_id, access.parent_namespace).await? else {
             return Ok(None);
@@ -212,11 +195,11 @@ pub async fn steer(
             return Ok(parent.rollout);
         }
         match replace(access, &stored, &parent).await {
-            Err(FleetError::Raced) => raced = FleetError::Raced,
+            Err(FleetError::Raced) => {}
             other => return Ok(other?.parent.rollout),
         }
     }
-    Err(raced)
+    Err(FleetError::Raced)
 }
 
 /// Why a run ended before its plan.
@@ -244,16 +227,6 @@ impl std::fmt::Display for Cause {
             Self::Waiting(waiting) => waiting.fmt(formatter),
             Self::Error(error) => error.fmt(formatter),
         }
-    }
-}
-
-/// Says why a change is known not to have been written.
-fn not_written(result: &ActionResult) -> Option<String> {
-    match result {
-        ActionResult::Failed(failure) => Some(failure.message.clone()),
-        ActionResult::Foreign { owner } => Some(format!("it belongs to {owner}")),
-        ActionResult::Skipped { because } => Some(because.clone()),
-        ActionResult::Done { .. } | ActionResult::Unknown(_) => None,
     }
 }
 

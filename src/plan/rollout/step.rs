@@ -10,7 +10,7 @@ use crate::api::fleet_rollout::{DELETIONS, OnFailure};
 use crate::api::labels;
 use crate::object::{Object, ObjectId, Observed, differences, digest};
 use crate::plan::preview::changed_spec;
-use crate::plan::{Action, Impact, Plan};
+use crate::plan::{Action, ActionResult, Impact, Plan};
 
 /// What a cluster lacks of which nothing can be known yet.
 const JUST_NOW: &str = "changed just now";
@@ -151,13 +151,24 @@ pub fn step(
 }
 
 impl Rollout {
-    /// Takes into the state that these changes were not written after all, `refused` in this run, and stops it when
-    /// there are too many.
-    pub fn take_back(&self, state: &mut State, refused: &BTreeMap<ObjectId, String>) {
-        for id in refused.keys() {
+    /// Takes into the state which changes were not written after all, and stops it when too many of this run were
+    /// refused. What was only not begun (somebody interrupted it) is nobody's failure.
+    ///
+    /// *Shape*: `results` are those of the whole run.
+    pub fn take_back(&self, state: &mut State, results: &[(ObjectId, ActionResult)]) {
+        let mut refused = BTreeMap::new();
+        for (id, result) in results {
+            match result {
+                ActionResult::Failed(failure) => refused.insert(id.clone(), failure.message.clone()),
+                ActionResult::Foreign { owner } => {
+                    refused.insert(id.clone(), format!("it belongs to {owner}"))
+                }
+                ActionResult::Skipped { .. } => None,
+                ActionResult::Done { .. } | ActionResult::Unknown(_) => continue,
+            };
             state.remove(id);
         }
-        self.stop_after(state, refused);
+        self.stop_after(state, &refused);
     }
 
     fn stop_after(&self, state: &mut State, failures: &BTreeMap<ObjectId, String>) {

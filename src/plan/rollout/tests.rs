@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::object::ObjectId;
-use crate::plan::Held;
+use crate::plan::{ActionResult, Failure, FailureKind, Held};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 fn id(name: &str) -> ObjectId {
@@ -432,6 +432,34 @@ fn a_stateful_set_that_has_not_caught_up_outweighs_the_status_of_its_cluster() {
     for behind in [set(3, 2, 3, 3), set(2, 2, 2, 3), set(2, 2, 3, 2)] {
         assert!(matches!(verdict(behind), Verdict::Progressing(_)));
     }
+}
+
+#[test]
+fn an_interruption_is_no_failure_and_a_refusal_is() {
+    let changes = vec![
+        change("a", "x", Impact::Rolling),
+        change("b", "x", Impact::Rolling),
+    ];
+    let mut world = World::new(json!({}), changes);
+    assert_eq!(world.step(&[]).0, ["a", "b", "gone"]);
+    let because = "the run was stopped before".to_owned();
+    let skipped = (id("a"), ActionResult::Skipped { because });
+    let mut state = world.state.clone();
+    world.rollout.take_back(&mut state, &[skipped.clone()]);
+    assert_eq!(state.phase, Phase::Running);
+    assert!(state.get(&id("a")).is_none() && state.get(&id("b")).is_some());
+    let refused = ActionResult::Failed(Failure {
+        kind: FailureKind::Invalid,
+        message: "no".to_owned(),
+    });
+    world
+        .rollout
+        .take_back(&mut state, &[skipped, (id("b"), refused)]);
+    assert_eq!(state.phase, Phase::Halted);
+    assert_eq!(
+        state.why.as_deref(),
+        Some("1 failed, maxFailures is 0; edge/b: no")
+    );
 }
 
 #[test]
