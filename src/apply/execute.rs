@@ -10,14 +10,14 @@ use crate::client::{ClientError, Conflicts, Created, Removal, SecretData};
 use crate::hosted::{self, Changed};
 use crate::keys::{self, KeyError, Made};
 use crate::object::{Object, ObjectId, kinds};
-use crate::pki::{Issue, Issuer};
+use crate::pki::Issue;
 use crate::plan::{Action, ActionResult, Failure, FailureKind, Operation, Propagation};
 
 /// Returns what must have been done before, where it is part of the same plan: what the action says, and the CA that
 /// signs.
 pub(super) fn needs(action: &Action) -> impl Iterator<Item = ObjectId> {
     let issuer = match &action.operation {
-        Operation::Issue { issue, .. } | Operation::Reissue { issue, .. } => issuer(issue),
+        Operation::Issue { issue, .. } | Operation::Reissue { issue, .. } => issue.issuer(),
         Operation::Create { .. }
         | Operation::Apply { .. }
         | Operation::Adopt { .. }
@@ -31,15 +31,6 @@ pub(super) fn needs(action: &Action) -> impl Iterator<Item = ObjectId> {
     };
     let authority = issuer.map(|issuer| ObjectId::new(kinds::SECRET, &action.id.namespace, &issuer.secret));
     action.needs.iter().cloned().chain(authority)
-}
-
-fn issuer(issue: &Issue) -> Option<&Issuer> {
-    match issue {
-        Issue::Leaf { issuer, .. } | Issue::Delivered { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
-            Some(issuer)
-        }
-        Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => None,
-    }
 }
 
 impl Run<'_> {
@@ -173,7 +164,7 @@ impl Run<'_> {
         secret: &Object,
         issue: &Issue,
     ) -> Result<(Object, Made), ActionResult> {
-        let authority = match issuer(issue) {
+        let authority = match issue.issuer() {
             None => None,
             Some(issuer) => match self.keyring.authority(self.client, &id.namespace, issuer).await {
                 Ok(authority) => Some(authority),

@@ -133,12 +133,7 @@ fn reason_to_renew(
     if found.content_digest.as_ref() != Some(&wanted.content_digest) {
         return Some("it was made for other names or another address");
     }
-    let issuer = match wanted.issue.as_ref().ok()? {
-        Issue::Leaf { issuer, .. } | Issue::Delivered { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
-            issuer
-        }
-        Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => return None,
-    };
+    let issuer = wanted.issue.as_ref().ok()?.issuer()?;
     if found.issuer != issuer.fingerprint {
         return Some("another CA signed it");
     }

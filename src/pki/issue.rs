@@ -160,6 +160,18 @@ pub enum Issue {
     },
 }
 
+impl Issue {
+    /// Returns the CA that must sign, where one must.
+    pub fn issuer(&self) -> Option<&Issuer> {
+        match self {
+            Self::Leaf { issuer, .. } | Self::Delivered { issuer, .. } | Self::Kubeconfig { issuer, .. } => {
+                Some(issuer)
+            }
+            Self::Authority { .. } | Self::KeyPair { .. } | Self::Token => None,
+        }
+    }
+}
+
 /// The CA that must sign: the very one with this fingerprint, or the one made earlier in the same plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::api::labels;
 use crate::object::{Difference, Object, ObjectId, Observed, differences, kinds, pointer};
-use crate::pki::{Issue, Issuer, KeyPurpose};
+use crate::pki::{Issue, KeyPurpose};
 use crate::render::{Answer, Answers, Desired, Fill};
 
 /// Plans what the operator does for one cluster.
@@ -457,13 +457,8 @@ impl Planner<'_> {
 }
 
 fn issuer_of(id: &ObjectId, issue: &Issue) -> Option<ObjectId> {
-    match issue {
-        Issue::Leaf { issuer, .. } | Issue::Delivered { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
-            let Issuer { secret, .. } = issuer;
-            Some(ObjectId::new(kinds::SECRET, &id.namespace, secret))
-        }
-        Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => None,
-    }
+    let issuer = issue.issuer()?;
+    Some(ObjectId::new(kinds::SECRET, &id.namespace, &issuer.secret))
 }
 
 /// Returns `differs in spec.replicas, spec.template.spec.containers[0].image and 3 more`.

@@ -13,7 +13,6 @@ use crate::api::cluster_parts::StorageType;
 use crate::api::cluster_status::Endpoint;
 use crate::api::{K0smotronCluster, labels};
 use crate::object::{Object, ObjectId, Observed, kinds};
-use crate::pki::{Issue, Issuer};
 use crate::render::{self, Facts, ResolvedCluster, SourceFacts, Stalled};
 
 /// More than any change needs: the passes that follow one another bring a Service, its address, keys and pods.
@@ -161,7 +160,7 @@ fn carry_out(stage: &mut Observed, id: &ObjectId, operation: &Operation, now: Ti
             write(stage, id, body, live.as_ref());
         }
         Operation::Issue { secret, issue, .. } | Operation::Reissue { secret, issue, .. } => {
-            let issuer = issuer(issue).and_then(|issuer| {
+            let issuer = issue.issuer().and_then(|issuer| {
                 let id = ObjectId::new(kinds::SECRET, &id.namespace, &issuer.secret);
                 stage
                     .objects
@@ -197,7 +196,7 @@ fn carry_out(stage: &mut Observed, id: &ObjectId, operation: &Operation, now: Ti
         }
         Operation::PatchMetadata { metadata, .. } => {
             if let Some(mut object) = live {
-                merge(&mut object.0["metadata"], metadata);
+                json_patch::merge(&mut object.0["metadata"], metadata);
                 stage.objects.insert(id.clone(), object);
             }
         }
@@ -206,15 +205,6 @@ fn carry_out(stage: &mut Observed, id: &ObjectId, operation: &Operation, now: Ti
         }
         // Members are looked after beside what is rendered, and no child is taken over.
         Operation::ChangeMembers { .. } | Operation::ReplacePod { .. } | Operation::Adopt { .. } => {}
-    }
-}
-
-fn issuer(issue: &Issue) -> Option<&Issuer> {
-    match issue {
-        Issue::Leaf { issuer, .. } | Issue::Delivered { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
-            Some(issuer)
-        }
-        Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => None,
     }
 }
 
@@ -237,7 +227,11 @@ fn write(stage: &mut Observed, id: &ObjectId, body: &Object, live: Option<&Objec
     if id.kind == kinds::SERVICE {
         serve(&mut object, live);
     } else if id.kind == kinds::STATEFUL_SET {
-        run(stage, id, &mut object);
+        for (claim, made) in render::pods_of(id, &mut object) {
+            if stage.objects.get(&claim).is_none() {
+                stage.objects.insert(claim, made);
+            }
+        }
     }
     stage.objects.insert(id.clone(), object);
 }
@@ -263,67 +257,5 @@ fn serve(service: &mut Object, live: Option<&Object>) {
     }
     if service_type == "LoadBalancer" && service.0.pointer("/status/loadBalancer/ingress").is_none() {
         service.0["status"]["loadBalancer"]["ingress"] = json!([{ "hostname": MADE }]);
-    }
-}
-
-/// Lets the pods of a StatefulSet run, each with its claims.
-fn run(stage: &mut Observed, id: &ObjectId, set: &mut Object) {
-    let replicas = set.integer("/spec/replicas").unwrap_or(1);
-    set.0["metadata"]["generation"] = json!(1);
-    set.0["status"] = json!({
-        "observedGeneration": 1, "replicas": replicas, "readyReplicas": replicas, "updatedReplicas": replicas,
-    });
-    let labels = set
-        .0
-        .pointer("/spec/selector/matchLabels")
-        .cloned()
-        .unwrap_or_else(|| json!({}));
-    let templates = set
-        .0
-        .pointer("/spec/volumeClaimTemplates")
-        .and_then(Value::as_array);
-    for template in templates.into_iter().flatten() {
-        for ordinal in 0..replicas {
-            let first = template
-                .pointer("/metadata/name")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let name = format!("{first}-{}-{ordinal}", id.name);
-            let claim_id = ObjectId::new(kinds::PERSISTENT_VOLUME_CLAIM, &id.namespace, &name);
-            if stage.objects.get(&claim_id).is_some() {
-                continue;
-            }
-            let mut claim = template.clone();
-            merge(&mut claim["metadata"]["labels"], &labels);
-            claim["metadata"]["name"] = json!(name);
-            claim["metadata"]["namespace"] = json!(id.namespace);
-            let capacity = claim
-                .pointer("/spec/resources/requests")
-                .cloned()
-                .unwrap_or_default();
-            claim["status"] = json!({ "phase": "Bound", "capacity": capacity });
-            stage.objects.insert(claim_id, Object(claim));
-        }
-    }
-}
-
-/// A JSON merge patch (RFC 7386).
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let Some(fields) = target.as_object_mut() else {
-        return;
-    };
-    for (key, value) in patch {
-        if value.is_null() {
-            fields.remove(key);
-        } else {
-            merge(fields.entry(key).or_insert(Value::Null), value);
-        }
     }
 }

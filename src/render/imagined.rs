@@ -278,40 +278,47 @@ fn write(live: &mut BTreeMap<ObjectId, Object>, id: ObjectId, mut object: Object
     match id.kind {
         kinds::SERVICE => serve(&mut object, live.get(&id)),
         kinds::STATEFUL_SET => {
-            let replicas = object.0["spec"]["replicas"].clone();
-            object.0["metadata"]["generation"] = json!(1);
-            object.0["status"] = json!({
-                "observedGeneration": 1, "replicas": replicas, "readyReplicas": replicas,
-                "updatedReplicas": replicas,
-            });
-            claim(live, &id, &object);
+            for (claim, made) in pods_of(&id, &mut object) {
+                live.entry(claim).or_insert(made);
+            }
         }
         _ => {}
     }
     live.insert(id, object);
 }
 
-/// Makes the claims of a StatefulSet, each with a volume of its size.
-fn claim(live: &mut BTreeMap<ObjectId, Object>, id: &ObjectId, object: &Object) {
-    let templates = object
+/// Makes of a StatefulSet what its controllers do: all its pods are ready, and each has its claims with a volume of
+/// their size, which are returned.
+pub fn pods_of(id: &ObjectId, set: &mut Object) -> Vec<(ObjectId, Object)> {
+    let replicas = set.integer("/spec/replicas").unwrap_or(1);
+    set.0["metadata"]["generation"] = json!(1);
+    set.0["status"] = json!({
+        "observedGeneration": 1, "replicas": replicas, "readyReplicas": replicas, "updatedReplicas": replicas,
+    });
+    let labels = set.0.pointer("/spec/selector/matchLabels").cloned();
+    let labels = labels.unwrap_or_else(|| json!({}));
+    let templates = set
         .0
         .pointer("/spec/volumeClaimTemplates")
         .and_then(Value::as_array);
-    for template in templates.into_iter().flatten() {
+    let claim = |template: &Value, ordinal: i64| {
         let first = template["metadata"]["name"].as_str().unwrap_or_default();
-        for ordinal in 0..object.integer("/spec/replicas").unwrap_or_default() {
-            let name = format!("{first}-{}-{ordinal}", id.name);
-            let claim = ObjectId::new(kinds::PERSISTENT_VOLUME_CLAIM, &id.namespace, &name);
-            live.entry(claim).or_insert_with(|| {
-                let mut claim = template.clone();
-                claim["metadata"]["name"] = json!(name);
-                claim["metadata"]["namespace"] = json!(id.namespace);
-                let capacity = claim["spec"]["resources"]["requests"].clone();
-                claim["status"] = json!({"phase": "Bound", "capacity": capacity});
-                Object(claim)
-            });
-        }
-    }
+        let name = format!("{first}-{}-{ordinal}", id.name);
+        let mut claim = template.clone();
+        json_patch::merge(&mut claim["metadata"]["labels"], &labels);
+        claim["metadata"]["name"] = json!(name);
+        claim["metadata"]["namespace"] = json!(id.namespace);
+        let capacity = claim["spec"]["resources"]["requests"].clone();
+        claim["status"] = json!({"phase": "Bound", "capacity": capacity});
+        let id = ObjectId::new(kinds::PERSISTENT_VOLUME_CLAIM, &id.namespace, name);
+        (id, Object(claim))
+    };
+    templates
+        .into_iter()
+        .flatten()
+        .flat_map(|template| (0..replicas).map(move |ordinal| (template, ordinal)))
+        .map(|(template, ordinal)| claim(template, ordinal))
+        .collect()
 }
 
 /// Makes a key, of which nothing but its metadata is ever looked at.
@@ -326,9 +333,7 @@ fn make_key(
     let annotations = &mut secret.0["metadata"]["annotations"];
     annotations[labels::FINGERPRINT] = json!(format!("print-of-{}-{serial}", id.name));
     annotations[labels::NOT_AFTER] = json!(NOT_AFTER);
-    if let Issue::Leaf { issuer, .. } | Issue::Delivered { issuer, .. } | Issue::Kubeconfig { issuer, .. } =
-        issue
-    {
+    if let Some(issuer) = issue.issuer() {
         let of_user = given.values().find(|given| given.secret == issuer.secret);
         let signer = ObjectId::new(kinds::SECRET, &id.namespace, &issuer.secret);
         annotations[labels::ISSUER] = match of_user {

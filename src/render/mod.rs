@@ -66,7 +66,7 @@ pub use facts::{
 pub use fill::{Fill, Part, Source, SourceVersion};
 pub use front::{Agents, Front};
 pub use given_keys::UNUSABLE as GIVEN_UNUSABLE;
-pub use imagined::{Child, Imagined, imagine};
+pub use imagined::{Child, Imagined, imagine, pods_of};
 pub use objects::{check, objects};
 pub use patches::strategic::apply as apply_strategic;
 pub use patches::{MATCHES_NOTHING, merge_keys};

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::api::{K0smotronCluster, labels, names};
 use crate::object::{Object, ObjectId, Observed, kinds};
-use crate::pki::{Given, Issue, KeyPurpose};
+use crate::pki::{Given, KeyPurpose};
 
 pub(super) use super::imagined::NOW;
 
@@ -153,13 +153,8 @@ impl World {
 
     fn assert_signed_by_whom_was_meant(&self, answers: &Answers) {
         for (id, answer) in answers {
-            if let Answer::Want(Desired::Key {
-                issue:
-                    Issue::Leaf { issuer, .. }
-                    | Issue::Delivered { issuer, .. }
-                    | Issue::Kubeconfig { issuer, .. },
-                ..
-            }) = answer
+            if let Answer::Want(Desired::Key { issue, .. }) = answer
+                && let Some(issuer) = issue.issuer()
             {
                 let print = self.live[id].annotation(labels::ISSUER).unwrap();
                 let meant = issuer.fingerprint.as_deref();

@@ -445,7 +445,9 @@ fn an_interruption_is_no_failure_and_a_refusal_is() {
     let because = "the run was stopped before".to_owned();
     let skipped = (id("a"), ActionResult::Skipped { because });
     let mut state = world.state.clone();
-    world.rollout.take_back(&mut state, &[skipped.clone()]);
+    world
+        .rollout
+        .take_back(&mut state, std::slice::from_ref(&skipped));
     assert_eq!(state.phase, Phase::Running);
     assert!(state.get(&id("a")).is_none() && state.get(&id("b")).is_some());
     let refused = ActionResult::Failed(Failure {

@@ -63,7 +63,7 @@ fn execute(server: &mut Observed, action: &Action, manager: &str) {
         Operation::PatchMetadata { uid, metadata, .. } => {
             let mut live = server.objects.remove(id).expect("a patched object exists");
             assert_eq!(live.uid(), Some(uid.as_str()), "{id}");
-            merge_patch(&mut live.0["metadata"], metadata);
+            json_patch::merge(&mut live.0["metadata"], metadata);
             put(server, id, live);
         }
         Operation::Delete { uid, .. } => {
@@ -178,37 +178,13 @@ fn overlay(live: &mut Value, body: &Value) {
     }
 }
 
-fn merge_patch(live: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *live = patch.clone();
-        return;
-    };
-    if !live.is_object() {
-        *live = json!({});
-    }
-    let fields = live.as_object_mut().unwrap();
-    for (key, value) in patch {
-        if value.is_null() {
-            fields.remove(key);
-        } else {
-            merge_patch(fields.entry(key.clone()).or_insert(Value::Null), value);
-        }
-    }
-}
-
 /// Writes what a key source writes: fingerprint, issuer, end.
 fn issued(server: &Observed, id: &ObjectId, secret: &Object, issue: &Issue) -> Object {
     let mut secret = secret.clone();
     let annotations = &mut secret.0["metadata"]["annotations"];
     annotations[labels::FINGERPRINT] = json!(format!("fingerprint-{}", id.name));
-    let issuer = match issue {
-        Issue::Leaf { issuer, .. } | Issue::Delivered { issuer, .. } | Issue::Kubeconfig { issuer, .. } => {
-            Some(&issuer.secret)
-        }
-        Issue::Authority { .. } | Issue::KeyPair { .. } | Issue::Token => None,
-    };
-    if let Some(issuer) = issuer {
-        let issuer = ObjectId::new(kinds::SECRET, &id.namespace, issuer);
+    if let Some(issuer) = issue.issuer() {
+        let issuer = ObjectId::new(kinds::SECRET, &id.namespace, &issuer.secret);
         let authority = server.objects.get(&issuer).expect("what signs exists");
         annotations[labels::ISSUER] = json!(authority.annotation(labels::FINGERPRINT));
     }
