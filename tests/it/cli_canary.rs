@@ -69,7 +69,7 @@ async fn canaries_in_files_and_errors_of_the_server_come_out_nowhere() {
          no, and {CANARY}-args-two and {CANARY}-repository-two are weak"
     );
     let proxy = Proxy::start(fleet.servers).await;
-    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let through = fleet.through(&proxy);
     for (code, reason) in [
         (422, "Invalid"),
         (403, "Forbidden"),

@@ -48,7 +48,7 @@ async fn fifty() -> Fleet {
 }
 
 fn start(fleet: &Fleet, proxy: &Proxy) -> Process {
-    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let through = fleet.through(proxy);
     through.start(&["apply", "-y", "--parent-namespace", &fleet.namespace.name])
 }
 
@@ -308,7 +308,7 @@ async fn an_api_server_that_restarts_in_the_middle_costs_a_second_run() {
         .path("k0smotronclusters")
         .nth(10);
     proxy.add(rule);
-    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let through = fleet.through(&proxy);
     let namespace = fleet.namespace.name.as_str();
     let arguments = [
         "apply",

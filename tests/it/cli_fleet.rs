@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::{assert_fits, program, transcript, write};
 use crate::operator::{Bench, Controller};
 use crate::support::kubelet::Policy;
-use crate::support::{Namespace, Output, Process, Program, Servers, crds};
+use crate::support::{Namespace, Output, Process, Program, Proxy, Servers, crds};
 
 /// A fleet in a namespace of its own.
 pub struct Fleet {
@@ -76,6 +76,11 @@ impl Fleet {
 
     pub async fn run(&self, arguments: &[&str]) -> Output {
         self.program.run(&self.arguments(arguments)).await
+    }
+
+    /// Returns the program as it is when all its requests go through a proxy.
+    pub fn through(&self, proxy: &Proxy) -> Program {
+        self.program.clone().kubeconfig(proxy.kubeconfig())
     }
 
     /// Starts it in the background.

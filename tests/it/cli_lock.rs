@@ -155,7 +155,7 @@ async fn a_run_whose_lock_is_taken_away_stops_and_says_so() {
     let proxy = Proxy::start(fleet.servers).await;
     let slow = Action::Delay(Duration::from_secs(2));
     proxy.add(Rule::new(slow).writes().path("k0smotronclusters"));
-    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let through = fleet.through(&proxy);
     let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
     let process = through.start(&[&["apply", "-y", "--parallelism", "1"][..], &parent].concat());
     eventually("it has the lock and writes", SOON, async || {

@@ -180,7 +180,7 @@ async fn what_the_server_would_refuse_is_said_with_the_plan_and_repeats_no_secre
             .path("dryRun=All")
             .path("/paris"),
     );
-    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let through = fleet.through(&proxy);
     let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
     let output = through.run(&[&["plan"][..], &parent].concat()).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -215,7 +215,7 @@ async fn a_plan_of_a_thousand_unchanged_clusters_asks_six_times_at_most() {
         .await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     let proxy = Proxy::start(fleet.servers).await;
-    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let through = fleet.through(&proxy);
     let output = through
         .run(&["plan", "--detailed-exitcode", "--parent-namespace", namespace])
         .await;

@@ -18,7 +18,7 @@ async fn a_plan_without_changes_reads_little_and_writes_nothing() {
     }
     assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
     let proxy = Proxy::start(fleet.servers).await;
-    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let through = fleet.through(&proxy);
     let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
     let output = through.run(&[&["apply", "-y"][..], &parent].concat()).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -49,7 +49,7 @@ async fn an_interrupted_run_says_what_is_done_and_goes_on_when_repeated() {
             .path("k0smotronclusters")
             .nth(2),
     );
-    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let through = fleet.through(&proxy);
     let namespace = fleet.namespace.name.as_str();
     let process = through.start(&[
         "apply",
@@ -96,7 +96,7 @@ async fn a_lost_answer_is_told_as_such_and_the_next_run_converges() {
             .path("k0smotronclusters")
             .nth(1),
     );
-    let through = fleet.program.clone().kubeconfig(proxy.kubeconfig());
+    let through = fleet.through(&proxy);
     let namespace = fleet.namespace.name.as_str();
     let arguments = [
         "apply",

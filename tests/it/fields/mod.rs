@@ -9,5 +9,5 @@ mod golden;
 mod nulls;
 mod restarts;
 pub mod schema;
-mod walk;
+pub mod walk;
 pub mod world;

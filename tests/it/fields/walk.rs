@@ -455,7 +455,8 @@ fn effect(before: &Standing, after: &Standing) -> Effect {
     Effect::Rolls { control_plane, etcd }
 }
 
-fn merge(into: &mut Value, from: &Value) {
+/// Lays one mapping over another, key by key.
+pub fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (name, value) in from {

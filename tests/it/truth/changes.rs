@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::fields::cases::{self, Case, set};
 use crate::fields::schema;
+use crate::fields::walk::merge;
 
 /// Random numbers that are the same for the same seed (splitmix64).
 pub struct Dice(u64);
@@ -198,17 +199,6 @@ fn field(dice: &mut Dice, cases: &[Case], object: &mut Value) -> Option<String> 
     merge(&mut object["spec"], &case.base);
     set(object, &path, Some(&value));
     Some(format!("{path} {value}"))
-}
-
-fn merge(into: &mut Value, from: &Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (name, value) in from {
-                merge(into.entry(name.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from.clone(),
-    }
 }
 
 #[test]
