@@ -14,6 +14,7 @@ use crate::api::duration::GoDuration;
 use crate::fleet::parent;
 use crate::fleet::select::Filter;
 use crate::fleet::selector::Selector;
+use crate::object::{ObjectId, kinds};
 
 /// Runs hosted k0s control planes and keeps a fleet of them as files say.
 #[derive(Debug, Parser)]
@@ -252,6 +253,12 @@ impl PlanOutput {
 pub struct ClusterName {
     pub namespace: String,
     pub name: String,
+}
+
+impl ClusterName {
+    pub fn id(&self) -> ObjectId {
+        ObjectId::new(kinds::K0SMOTRON_CLUSTER, &self.namespace, &self.name)
+    }
 }
 
 /// Reads `NAMESPACE/NAME`.

@@ -7,6 +7,7 @@ use crate::api::cluster_parts::DeletionPolicy;
 use crate::api::labels;
 use crate::client::{Client, ClientError, ListQuery};
 use crate::object::{Kind, Object, ObjectId, kinds};
+use crate::observe;
 use crate::plan::{self, Action, ApprovedPlan, FailureKind, Impact, Operation, Plan, Propagation, Wave};
 
 /// What one cluster left behind.
@@ -45,12 +46,7 @@ pub async fn leftovers(
 }
 
 fn query(kind: Kind, namespace: &str) -> ListQuery {
-    let selector = format!(
-        "{}={},{}=true",
-        labels::APP_MANAGED_BY,
-        labels::APP_MANAGED_BY_VALUE,
-        labels::RETAINED
-    );
+    let selector = format!("{},{}=true", observe::our_selector(), labels::RETAINED);
     ListQuery::new(kind, namespace)
         .with_labels(selector)
         .metadata_only()

@@ -55,17 +55,7 @@ pub async fn unprotect(client: &Client, cluster: &ObjectId) -> Result<Option<Pro
     if !was_before {
         // Whoever wrote it: a fleet sends it along for as long as it is there.
         let metadata = json!({ "annotations": { labels::PROTECT: Value::Null } });
-        let uid = live.uid().unwrap_or_default();
-        client
-            .patch_metadata(
-                cluster,
-                uid,
-                live.resource_version(),
-                &metadata,
-                labels::PROTECT_MANAGER,
-            )
-            .await
-            .map_err(failed)?;
+        let_go(client, cluster, &live, &metadata).await.map_err(failed)?;
     }
     let mut left = Vec::new();
     for holder in holders(cluster) {
@@ -119,15 +109,14 @@ async fn unmark(client: &Client, holder: &ObjectId) -> Result<(), ClientError> {
         return Ok(());
     }
     let metadata = json!({ "labels": { labels::HOLDS_PROTECTED: Value::Null } });
-    let uid = live.uid().unwrap_or_default();
+    let_go(client, holder, &live, &metadata).await
+}
+
+/// Takes metadata away from the very version of an object that was read.
+async fn let_go(client: &Client, id: &ObjectId, live: &Object, metadata: &Value) -> Result<(), ClientError> {
+    let (uid, version) = (live.uid().unwrap_or_default(), live.resource_version());
     client
-        .patch_metadata(
-            holder,
-            uid,
-            live.resource_version(),
-            &metadata,
-            labels::PROTECT_MANAGER,
-        )
+        .patch_metadata(id, uid, version, metadata, labels::PROTECT_MANAGER)
         .await
         .map(|_| ())
 }

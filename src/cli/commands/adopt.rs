@@ -11,7 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::show::yaml;
 use crate::cli::ui::Ui;
 use crate::cli::{block_on, hub};
-use crate::object::{Object, ObjectId, kinds};
+use crate::object::{Object, ObjectId};
 use crate::plan;
 
 /// Print the records by which live clusters become those of a fleet; writes nothing
@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     block_on(async {
         let client = hub::connect(&arguments.hub).await?;
         for cluster in &arguments.clusters {
-            let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, &cluster.namespace, &cluster.name);
+            let id = cluster.id();
             let Some(live) = client.get(&id).await? else {
                 return Err(CliError::failed(format!("there is no {id}")));
             };

@@ -9,7 +9,6 @@ use crate::cli::ui::Ui;
 use crate::cli::{block_on, hub};
 use crate::client::chain;
 use crate::fleet::{self, Protection};
-use crate::object::{ObjectId, kinds};
 
 /// Keep clusters from being deleted, by whatever tool, until `unprotect`
 ///
@@ -36,16 +35,11 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         let client = hub::connect(&arguments.hub).await?;
         let mut exit = Exit::Success;
         for name in &arguments.clusters.clusters {
-            let done = fleet::protect(&client, &id(name)).await?;
+            let done = fleet::protect(&client, &name.id()).await?;
             exit = exit.max(answer(name, done, "protected", ui)?);
         }
         Ok(exit)
     })
-}
-
-/// Returns the identity of a cluster that was named.
-pub fn id(name: &ClusterName) -> ObjectId {
-    ObjectId::new(kinds::K0SMOTRON_CLUSTER, &name.namespace, &name.name)
 }
 
 /// Says what came of one cluster; `state` is what it is now.

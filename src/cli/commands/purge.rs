@@ -4,7 +4,6 @@ use clap::Args;
 use k8s_openapi::jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::protect;
 use crate::api::labels;
 use crate::apply::{self, CHILDREN_PARALLELISM, KeySource};
 use crate::cli::args::{self, ClusterName, Hub};
@@ -33,7 +32,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     let ClusterName { namespace, name } = &arguments.cluster;
-    let cluster = protect::id(&arguments.cluster);
+    let cluster = arguments.cluster.id();
     block_on(async {
         let client = hub::connect(&arguments.hub).await?;
         let found = fleet::leftovers(&client, &[namespace.clone()].into()).await?;

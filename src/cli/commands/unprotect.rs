@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         let client = hub::connect(&arguments.hub).await?;
         let mut exit = Exit::Success;
         for name in clusters {
-            let done = fleet::unprotect(&client, &protect::id(name)).await?;
+            let done = fleet::unprotect(&client, &name.id()).await?;
             exit = exit.max(protect::answer(name, done, "not protected", ui)?);
         }
         Ok(exit)
