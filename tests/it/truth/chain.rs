@@ -237,10 +237,14 @@ impl<'a> Chain<'a> {
     }
 
     async fn delete(&mut self) -> Result<(), String> {
-        let plan = self.member.plan(self.world, None).await;
-        let mut told = self.tell("deleted", Some(&plan));
         let before = self.kept().await;
-        self.member.apply(self.world, plan).await?;
+        // A deletion is of the very version that was looked at, and the operator may be writing its status.
+        let plan = try_eventually(LONG, async || {
+            let plan = self.member.plan(self.world, None).await;
+            self.member.apply(self.world, plan.clone()).await.map(|()| plan)
+        })
+        .await?;
+        let mut told = self.tell("deleted", Some(&plan));
         let clusters = self.world.bench.clusters();
         try_eventually(LONG, async || {
             match clusters.get_opt(&self.member.id.name).await {
