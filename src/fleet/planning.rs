@@ -11,7 +11,7 @@ use crate::api::fleet::{Fleet, FleetSpec};
 use crate::api::fleet_files::RemovedSpec;
 use crate::client::ClientError;
 use crate::compose::Reading;
-use crate::diagnostic::{SourceTree, Span};
+use crate::diagnostic::SourceTree;
 use crate::object::{Object, ObjectId, Observed, kinds};
 use crate::observe::{self, Snapshot};
 use crate::plan::{
@@ -244,7 +244,7 @@ fn removed(reading: &Reading, tree: &SourceTree) -> BTreeMap<ObjectId, RemovedRe
         let record = RemovedRecord {
             policy: *policy,
             reason: reason.clone(),
-            place: place(removal.place, tree),
+            place: plan::place(removal.place, tree),
         };
         let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, &target.namespace, &target.name);
         (id, record)
@@ -263,17 +263,12 @@ pub(super) fn adopted(reading: &Reading, tree: &SourceTree) -> BTreeMap<ObjectId
         let record = AdoptRecord {
             from: from.clone(),
             if_different: *if_different,
-            place: place(adoption.place, tree),
+            place: plan::place(adoption.place, tree),
         };
         let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, &target.namespace, &target.name);
         (id, record)
     };
     reading.adopted.iter().map(record).collect()
-}
-
-fn place(span: Span, tree: &SourceTree) -> String {
-    let position = tree.position(span);
-    format!("{}:{}:{}", position.path, position.line, position.column)
 }
 
 /// Returns the digest of what the files say, which a budget of deletions is spent on.

@@ -10,7 +10,7 @@ use crate::api::fleet::FleetSpec;
 use crate::api::fleet_files::{AdoptSource, IfDifferent, RemovalPolicy};
 use crate::api::fleet_sync::Deletions;
 use crate::compose::Composed;
-use crate::diagnostic::SourceTree;
+use crate::diagnostic::{SourceTree, Span};
 use crate::object::{Object, ObjectId, Observed};
 use crate::render::Settings;
 
@@ -31,14 +31,10 @@ pub struct FleetEntry {
 impl FleetEntry {
     /// Returns the entry of a composed cluster, with its places as text.
     pub fn of(composed: &Composed, tree: &SourceTree) -> Self {
-        let text = |span| {
-            let position = tree.position(span);
-            format!("{}:{}:{}", position.path, position.line, position.column)
-        };
         let places: BTreeMap<String, String> = composed
             .provenance
             .iter()
-            .map(|(pointer, span)| (pointer.clone(), text(*span)))
+            .map(|(pointer, span)| (pointer.clone(), place(*span, tree)))
             .collect();
         Self {
             id: composed.id(),
@@ -62,6 +58,12 @@ impl FleetEntry {
             pointer = pointer.rsplit_once('/')?.0;
         }
     }
+}
+
+/// Returns `file:line:column`, with the path as it is.
+pub fn place(span: Span, tree: &SourceTree) -> String {
+    let position = tree.position(span);
+    format!("{}:{}:{}", position.path, position.line, position.column)
 }
 
 /// What a run may do.

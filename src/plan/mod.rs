@@ -51,6 +51,7 @@ pub use approve::{
 pub use children::children;
 pub use entry::{
     AdoptRecord, Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune, RemovedRecord,
+    place,
 };
 pub use fights::{Fights, PAUSE as FIGHT_PAUSE};
 pub use fleet::{candidates, fleet};
