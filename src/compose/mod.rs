@@ -38,6 +38,8 @@ pub struct Composed {
     pub provenance: BTreeMap<String, Span>,
     /// The file, relative to the root of the fleet.
     pub source_path: String,
+    /// The file holds a set, and hardly anything else.
+    pub is_of_set: bool,
 }
 
 impl Composed {
@@ -149,7 +151,8 @@ fn read_watched(tree: &SourceTree, watch: &mut dyn FnMut(&Inheritance, &Document
     let (checked, problems) = validate::clusters(drafts, fleet.as_ref());
     findings.extend(problems);
     let Checked { clusters, rejected } = checked;
-    let clusters = compose(clusters, tree);
+    let set_files = sets.iter().map(|set| set.file).collect();
+    let clusters = compose(clusters, &set_files, tree);
     records::check(
         &records::Records {
             removed: &removed,
@@ -226,13 +229,19 @@ fn is_row_file(sets: &[ClusterSet], tree: &SourceTree, file: FileId) -> bool {
 }
 
 /// Makes the wanted objects of a fleet, sorted by namespace and name.
-pub fn compose(clusters: Vec<Cluster>, tree: &SourceTree) -> Vec<Composed> {
-    let mut composed: Vec<Composed> = clusters.into_iter().map(|cluster| one(cluster, tree)).collect();
+fn compose(clusters: Vec<Cluster>, set_files: &BTreeSet<FileId>, tree: &SourceTree) -> Vec<Composed> {
+    let mut composed: Vec<Composed> = clusters
+        .into_iter()
+        .map(|cluster| {
+            let is_of_set = set_files.contains(&cluster.file);
+            one(cluster, is_of_set, tree)
+        })
+        .collect();
     composed.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
     composed
 }
 
-fn one(cluster: Cluster, tree: &SourceTree) -> Composed {
+fn one(cluster: Cluster, is_of_set: bool, tree: &SourceTree) -> Composed {
     let Cluster {
         namespace,
         name,
@@ -266,6 +275,7 @@ fn one(cluster: Cluster, tree: &SourceTree) -> Composed {
         object: Object(Value::Object(object)),
         provenance,
         source_path,
+        is_of_set,
     }
 }
 

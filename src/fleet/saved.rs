@@ -115,6 +115,8 @@ pub async fn check(
                 id: entry.object.clone(),
                 object: bodies.get(&entry.object)?.clone(),
                 source: entry.source().to_owned(),
+                // What was to be written then is a change still, whatever it is.
+                is_of_set: true,
                 place: entry.reason.clone(),
                 places: BTreeMap::new(),
             })

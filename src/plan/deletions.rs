@@ -208,7 +208,7 @@ fn delete(
         impact,
         reason: match (record, live.annotation(labels::SOURCE)) {
             (Some(record), _) => record.place.clone(),
-            (None, Some(source)) => format!("it left the files; it was in {source}"),
+            (None, Some(source)) => format!("it left the files; last written from {source}"),
             (None, None) => "it left the files".to_owned(),
         },
         changes: Vec::new(),

@@ -22,6 +22,8 @@ pub struct FleetEntry {
     pub object: Object,
     /// Path of the file.
     pub source: String,
+    /// That file holds a set, and hardly anything else.
+    pub is_of_set: bool,
     /// `file:line:column` of the document.
     pub place: String,
     /// `file:line:column` of values, by JSON pointer into the object.
@@ -40,6 +42,7 @@ impl FleetEntry {
             id: composed.id(),
             object: composed.object.clone(),
             source: composed.source_path.clone(),
+            is_of_set: composed.is_of_set,
             place: places
                 .get("")
                 .cloned()

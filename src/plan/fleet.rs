@@ -175,7 +175,10 @@ impl Planner<'_> {
         let seen = claimed.as_ref().map_or(live, |(taking, _)| &taking.seen);
         let mut differences = differences(&body, seen, labels::FLEET_MANAGER);
         differences.retain(|difference| !(is_yielded && difference.pointer == "/spec/replicas"));
-        if differences.is_empty() {
+        if differences
+            .iter()
+            .all(|difference| is_only_the_file(entry, difference))
+        {
             self.unchanged.push(id.clone());
             return;
         }
@@ -367,6 +370,14 @@ fn claim<'a>(
         (Some(_), Some(record)) => Ok(Some((adopt::claim(id, live, record, &whose)?, record))),
         (None, _) | (_, None) => Err(without_record),
     }
+}
+
+/// Says whether a difference is not worth a write of its own: the file of a cluster moved, or a file of all clusters was
+/// exported. It goes along with the next change. Of a set it is written at once: by it the set is known again when its
+/// key changes.
+fn is_only_the_file(entry: &FleetEntry, difference: &Difference) -> bool {
+    let pointer = pointer::push("/metadata/annotations", labels::SOURCE);
+    !entry.is_of_set && difference.pointer == pointer && difference.old.is_some() && difference.new.is_some()
 }
 
 /// Says why nothing of a live cluster is changed. A hold that came from a file ends when it leaves the file.

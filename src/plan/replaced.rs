@@ -23,7 +23,7 @@ struct Count {
 /// Returns the files of which more clusters would go, and more would come, than the budget allows of that file's: each
 /// with the reason why none of these is written.
 ///
-/// A live cluster knows its file by its annotation. When none of the old ones stays, those count that are only kept,
+/// A live cluster knows its file by its annotation, which may be an older one for those that the files name. When none of the old ones stays, those count that are only kept,
 /// too: it would be odd for all rows of a table to be others.
 pub(super) fn files<'a>(
     input: &FleetInput<'a>,
@@ -31,8 +31,13 @@ pub(super) fn files<'a>(
     named: &BTreeSet<&ObjectId>,
 ) -> BTreeMap<&'a str, String> {
     let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
+    let now: BTreeMap<&ObjectId, &str> = input
+        .desired
+        .iter()
+        .map(|entry| (&entry.id, entry.source.as_str()))
+        .collect();
     for (id, live) in input.observed.objects.iter() {
-        let Some(source) = live.annotation(labels::SOURCE) else {
+        let Some(source) = now.get(id).copied().or_else(|| live.annotation(labels::SOURCE)) else {
             continue;
         };
         let is_member = id.kind == kinds::K0SMOTRON_CLUSTER

@@ -181,6 +181,33 @@ async fn a_plan_of_the_exported_directory_is_empty() {
 }
 
 #[tokio::test]
+async fn a_fleet_that_is_exported_elsewhere_is_the_same_fleet() {
+    let fleet = Fleet::new("elsewhere", "  deletions: Omission\n").await;
+    fleet.cluster("rome", ONE);
+    fleet.stores(&["0001", "0002"]);
+    assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
+    let namespace = fleet.namespace.name.as_str();
+    let export = ["export", "-n", namespace, "--out", "all"];
+    fleet.program.run(&export).await.success();
+    for folder in ["clusters", "sets"] {
+        std::fs::remove_dir_all(fleet.program.folder().join(folder)).unwrap();
+    }
+    let before = fleet.live().await;
+    for command in [
+        &["plan", "--detailed-exitcode"][..],
+        &["apply", "-y"],
+        &["plan", "--detailed-exitcode"],
+    ] {
+        let output = fleet.run(command).await;
+        assert_eq!(
+            (output.code, output.stdout.as_str()),
+            (0, "Plan: nothing to do, 3 unchanged\n")
+        );
+    }
+    assert_eq!(fleet.live().await, before, "not a single write");
+}
+
+#[tokio::test]
 async fn a_credential_is_named_and_not_exported() {
     let fleet = Fleet::new("credential", "").await;
     let manifest = format!(

@@ -324,7 +324,7 @@ async fn what_leaves_the_files_is_held_and_goes_only_with_prune_within_the_budge
                          unprotect` lets it go
       = 2 unchanged
       - NS/paris   DELETE  disruptive
-          why            it left the files; it was in clusters/paris.yaml
+          why            it left the files; last written from clusters/paris.yaml
           effect         deletionPolicy Retain: pods and address go; keys and 0
                          volumes stay, and a cluster of that name takes them back
     Plan: 0 to create, 0 to change, 1 to DELETE (budget 2 / 60 %), 1 protected

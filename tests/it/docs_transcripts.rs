@@ -124,6 +124,7 @@ async fn a_rename_goes_wrong() {
     )
     .unwrap();
     page.run(&["plan"]).await;
+    page.say("The new path is noted on the cluster when something of it changes next.");
     page.end("rename-gone-wrong");
 }
 

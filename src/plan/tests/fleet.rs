@@ -52,6 +52,47 @@ fn a_new_cluster_is_created_as_a_member_that_names_itself() {
 }
 
 #[test]
+fn another_file_alone_is_no_change_and_is_written_along_with_the_next_one() {
+    let live = hub(&[edge(json!({"replicas": 1}))]);
+    let moved = |spec: Value| FleetEntry {
+        source: "south/berlin.yaml".to_owned(),
+        ..edge(spec)
+    };
+    let plan = planned(&[moved(json!({"replicas": 1}))], &live, &policy());
+    assert!(plan.is_empty() && plan.unchanged.len() == 1, "{plan:?}");
+
+    let plan = planned(&[moved(json!({"replicas": 3}))], &live, &policy());
+    let action = plan.actions().next().unwrap();
+    let pointers: Vec<&str> = action
+        .changes
+        .iter()
+        .map(|change| change.pointer.as_str())
+        .collect();
+    assert_eq!(
+        pointers,
+        [
+            "/metadata/annotations/fleet.k0smotron.io~1source",
+            "/spec/replicas"
+        ]
+    );
+    let after = applied(&plan, &live);
+    let now = after.objects.get(&action.id).unwrap();
+    assert_eq!(now.annotation(labels::SOURCE), Some("south/berlin.yaml"));
+
+    // Without any path it would not be known where it came from.
+    let unmarked = edited(&live, &action.id, |object| {
+        object["metadata"]["annotations"]
+            .as_object_mut()
+            .unwrap()
+            .remove(labels::SOURCE);
+    });
+    assert_eq!(
+        lines(&planned(&[moved(json!({"replicas": 1}))], &unmarked, &policy())),
+        ["~ berlin safe"]
+    );
+}
+
+#[test]
 fn without_an_id_nothing_is_marked_and_nothing_is_deleted() {
     let anonymous = FleetPolicy {
         id: None,
@@ -68,7 +109,7 @@ fn without_an_id_nothing_is_marked_and_nothing_is_deleted() {
     let observed = applied(&plan, &Observed::default());
     assert_eq!(
         lines(&planned(&[edge(json!({"replicas": 3}))], &observed, &anonymous)),
-        ["~ berlin unknown"]
+        ["~ berlin safe"]
     );
     assert!(planned(&[], &observed, &anonymous).is_empty());
     // Members of a fleet are not for runs without one.
@@ -103,7 +144,7 @@ fn a_cluster_that_is_nothing_but_a_name_is_nobodys_until_somebody_wrote_into_it(
     let desired = [edge(json!({"replicas": 3}))];
     assert_eq!(
         lines(&planned(&desired, &live(nameless), &anonymous)),
-        ["~ berlin unknown"]
+        ["~ berlin safe"]
     );
     let written = live(|live| {
         nameless(live);
@@ -158,7 +199,7 @@ fn what_is_not_ours_is_never_touched(#[case] edit: fn(&mut Value), #[case] reaso
 fn deleting_a_protected_cluster_is_held_and_changing_it_is_not() {
     let observed = live(|live| live["metadata"]["annotations"][labels::PROTECT] = json!("true"));
     assert_eq!(removal(&observed), ["! berlin Protected"]);
-    assert_eq!(change(&observed), ["~ berlin unknown"]);
+    assert_eq!(change(&observed), ["~ berlin safe"]);
 }
 
 #[test]
@@ -399,10 +440,7 @@ fn a_field_that_another_applier_owns_is_refused_unless_it_is_named() {
         ..policy()
     };
     let desired = [edge(json!({"replicas": 1, "ttl": "9h"}))];
-    assert_eq!(
-        lines(&planned(&desired, &observed, &forced)),
-        ["~ berlin unknown"]
-    );
+    assert_eq!(lines(&planned(&desired, &observed, &forced)), ["~ berlin safe"]);
     // What people write by hand is corrected.
     let observed = live(|live| {
         live["spec"]["replicas"] = json!(4);
@@ -412,7 +450,7 @@ fn a_field_that_another_applier_owns_is_refused_unless_it_is_named() {
             .push(json!({
             "manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}));
     });
-    assert_eq!(change(&observed), ["~ berlin unknown"]);
+    assert_eq!(change(&observed), ["~ berlin safe"]);
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn entry(namespace: &str, name: &str, spec: Value) -> FleetEntry {
         ]
         .into(),
         source,
+        is_of_set: false,
     }
 }
 

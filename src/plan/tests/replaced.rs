@@ -7,6 +7,7 @@ use super::*;
 fn store(name: &str) -> FleetEntry {
     FleetEntry {
         source: "sets/stores.yaml".to_owned(),
+        is_of_set: true,
         ..entry("edge", name, json!({}))
     }
 }
@@ -67,6 +68,42 @@ fn rows_that_come_and_go_within_the_budget_of_their_set_do_so() {
     // Rows that went earlier and whose clusters are kept do not stop new ones.
     let grown = stores("store", 5).into_iter().chain(stores("site", 5)).collect();
     assert_eq!(outcome(grown, Deletions::Never), (5, 0, 0));
+}
+
+#[test]
+fn a_set_that_moved_is_written_at_once_so_that_its_key_is_guarded_there_too() {
+    let (observed, others) = world();
+    let moved = |prefix: &str| -> Vec<FleetEntry> {
+        let set = stores(prefix, 10).into_iter().map(|store| FleetEntry {
+            source: "shops.yaml".to_owned(),
+            ..store
+        });
+        others.iter().cloned().chain(set).collect()
+    };
+    let plan = planned(&moved("store"), &observed, &policy());
+    assert_eq!((plan.counts().change, plan.unchanged.len()), (10, 90));
+    let after = applied(&plan, &observed);
+    let plan = planned(&moved("site"), &after, &policy());
+    let refused = plan.held.iter().filter(|held| held.reason == HeldReason::Refused);
+    assert_eq!((plan.counts().create, refused.count()), (0, 10));
+}
+
+#[test]
+fn a_cluster_that_moved_out_of_a_set_counts_where_it_is_now() {
+    let (observed, others) = world();
+    let alone = FleetEntry {
+        source: "clusters/alone.yaml".to_owned(),
+        is_of_set: false,
+        ..store("store-00")
+    };
+    let desired: Vec<FleetEntry> = others
+        .into_iter()
+        .chain([alone])
+        .chain(stores("site", 9))
+        .collect();
+    // All that the set still has would be others.
+    let plan = planned(&desired, &observed, &policy());
+    assert_eq!((plan.counts().create, plan.unchanged.len()), (0, 91));
 }
 
 #[test]

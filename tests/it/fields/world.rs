@@ -215,6 +215,7 @@ impl<'a> World<'a> {
                 id: id.clone(),
                 object: Object(object.clone()),
                 source: "cluster.yaml".to_owned(),
+                is_of_set: false,
                 place: "cluster.yaml:1:1".to_owned(),
                 places: Default::default(),
             })
