@@ -109,7 +109,7 @@ fn without_an_id_nothing_is_marked_and_nothing_is_deleted() {
     let observed = applied(&plan, &Observed::default());
     assert_eq!(
         lines(&planned(&[edge(json!({"replicas": 3}))], &observed, &anonymous)),
-        ["~ berlin safe"]
+        ["~ berlin unknown"]
     );
     assert!(planned(&[], &observed, &anonymous).is_empty());
     // Members of a fleet are not for runs without one.
@@ -129,7 +129,7 @@ fn a_cluster_made_without_a_fleet_joins_it() {
     let nothing = Observed::default();
     let observed = applied(&planned(&[edge(json!({}))], &nothing, &anonymous), &nothing);
     let plan = planned(&[edge(json!({}))], &observed, &policy());
-    assert_eq!(lines(&plan), ["~ berlin safe"]);
+    assert_eq!(lines(&plan), ["~ berlin unknown"]);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_cluster_that_is_nothing_but_a_name_is_nobodys_until_somebody_wrote_into_it(
     let desired = [edge(json!({"replicas": 3}))];
     assert_eq!(
         lines(&planned(&desired, &live(nameless), &anonymous)),
-        ["~ berlin safe"]
+        ["~ berlin unknown"]
     );
     let written = live(|live| {
         nameless(live);
@@ -199,7 +199,7 @@ fn what_is_not_ours_is_never_touched(#[case] edit: fn(&mut Value), #[case] reaso
 fn deleting_a_protected_cluster_is_held_and_changing_it_is_not() {
     let observed = live(|live| live["metadata"]["annotations"][labels::PROTECT] = json!("true"));
     assert_eq!(removal(&observed), ["! berlin Protected"]);
-    assert_eq!(change(&observed), ["~ berlin safe"]);
+    assert_eq!(change(&observed), ["~ berlin unknown"]);
 }
 
 #[test]
@@ -440,7 +440,7 @@ fn a_field_that_another_applier_owns_is_refused_unless_it_is_named() {
         ..policy()
     };
     let desired = [edge(json!({"replicas": 1, "ttl": "9h"}))];
-    assert_eq!(lines(&planned(&desired, &observed, &forced)), ["~ berlin safe"]);
+    assert_eq!(lines(&planned(&desired, &observed, &forced)), ["~ berlin unknown"]);
     // What people write by hand is corrected.
     let observed = live(|live| {
         live["spec"]["replicas"] = json!(4);
@@ -450,7 +450,7 @@ fn a_field_that_another_applier_owns_is_refused_unless_it_is_named() {
             .push(json!({
             "manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}));
     });
-    assert_eq!(change(&observed), ["~ berlin safe"]);
+    assert_eq!(change(&observed), ["~ berlin unknown"]);
 }
 
 #[test]
