@@ -129,7 +129,7 @@ fn a_cluster_made_without_a_fleet_joins_it() {
     let nothing = Observed::default();
     let observed = applied(&planned(&[edge(json!({}))], &nothing, &anonymous), &nothing);
     let plan = planned(&[edge(json!({}))], &observed, &policy());
-    assert_eq!(lines(&plan), ["~ berlin unknown"]);
+    assert_eq!(lines(&plan), ["~ berlin safe"]);
 }
 
 #[test]
@@ -440,7 +440,10 @@ fn a_field_that_another_applier_owns_is_refused_unless_it_is_named() {
         ..policy()
     };
     let desired = [edge(json!({"replicas": 1, "ttl": "9h"}))];
-    assert_eq!(lines(&planned(&desired, &observed, &forced)), ["~ berlin unknown"]);
+    assert_eq!(
+        lines(&planned(&desired, &observed, &forced)),
+        ["~ berlin unknown"]
+    );
     // What people write by hand is corrected.
     let observed = live(|live| {
         live["spec"]["replicas"] = json!(4);
