@@ -5,6 +5,7 @@ mod files;
 mod limits;
 mod repository;
 mod rights;
+mod thousand;
 mod waves;
 
 use std::time::Duration;
