@@ -3,10 +3,12 @@
 //! Clusters from one table and clusters in files of their own; measured are the seconds from text to checked objects and
 //! the most memory held. Each run is a process of its own, so that the memory of one does not hide that of the next.
 
+#[path = "../tests/support/trees.rs"]
+mod trees;
+
 use std::time::Instant;
 
 use k0smotron_fleet::compose;
-use k0smotron_fleet::diagnostic::SourceTree;
 
 const FORMS: [&str; 2] = ["table", "files"];
 
@@ -37,9 +39,9 @@ fn main() {
 
 fn measure(form: &str, count: usize) {
     let tree = if form == "table" {
-        table(count)
+        trees::table(count)
     } else {
-        files(count)
+        trees::files(count)
     };
     let start = Instant::now();
     let reading = compose::read(&tree);
@@ -51,34 +53,6 @@ fn measure(form: &str, count: usize) {
         reading.findings
     );
     println!("{form:>8} {count:>9} {seconds:>9.3} {:>9.1}", peak_mebibytes());
-}
-
-fn table(count: usize) -> SourceTree {
-    let set = "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: ClusterSet\nmetadata: {name: stores}\nspec:\n  key: store\n  \
-               generators: [{csv: {path: stores.csv}}]\n  columns: {replicas: integer}\n  where: status != 'closed'\n  \
-               template:\n    metadata:\n      name: store-${store}\n      namespace: edge\n      labels: {region: \
-               '${region}', wave: '${wave ?? main}'}\n    spec:\n      replicas: ${replicas}\n      version: \
-               v1.36.3+k0s.2\n      externalAddress: store-${store}.${region}.example.org\n      service: {type: \
-               ClusterIP}\n      resources: {requests: {cpu: 100m, memory: 512Mi}}\n";
-    let rows: String = (0..count)
-        .map(|number| format!("{number:05},{},3,,open\n", ["north", "south", "east"][number % 3]))
-        .collect();
-    SourceTree::from_texts([
-        ("stores.yaml", set.to_owned()),
-        ("stores.csv", format!("store,region,replicas,wave,status\n{rows}")),
-    ])
-}
-
-fn files(count: usize) -> SourceTree {
-    SourceTree::from_texts((0..count).map(|number| {
-        let text = format!(
-            "apiVersion: k0smotron.io/v1beta1\nkind: K0smotronCluster\nmetadata:\n  name: store-{number:05}\n  namespace: \
-             edge\n  labels: {{region: north, wave: main}}\nspec:\n  replicas: 3\n  version: v1.36.3+k0s.2\n  \
-             externalAddress: store-{number:05}.north.example.org\n  service: {{type: ClusterIP}}\n  resources: \
-             {{requests: {{cpu: 100m, memory: 512Mi}}}}\n"
-        );
-        (format!("clusters/{number:05}.yaml"), text)
-    }))
 }
 
 /// The most memory this process ever held, where the system tells.
