@@ -64,6 +64,26 @@ pub fn as_stored(spec: Option<&Value>) -> Value {
     schema::as_stored(&rules(Definition::Cluster).spec, spec).unwrap_or_else(|| json!({}))
 }
 
+/// Returns what a rule about one field of a K0smotronCluster's spec says to write, by JSON pointer from the root of the
+/// object. `None` where no rule says how the value must look.
+pub fn form(pointer: &str) -> Option<&'static str> {
+    let mut schema = &rules(Definition::Cluster).spec;
+    for step in pointer.strip_prefix("/spec/")?.split('/') {
+        schema = match schema.get("items") {
+            Some(items) => items,
+            None => schema.get("properties")?.get(step)?,
+        };
+    }
+    let rules = schema.get("x-kubernetes-validations")?.as_array()?;
+    let parts = |rule: &'static Value| rule["message"].as_str()?.split_once("; ");
+    let about_form = |(what, _): &(&str, &str)| what.starts_with("not a ") || what.starts_with("not an ");
+    rules
+        .iter()
+        .filter_map(parts)
+        .find(about_form)
+        .map(|(_, instead)| instead)
+}
+
 struct Rules {
     spec: Value,
     closed: Value,

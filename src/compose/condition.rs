@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
-use cel::{Context, Program, Value};
+use cel::{Context, ExecutionError, Program, Value};
 
+use crate::diagnostic::quote;
 use crate::parse::{Data, Node};
 
 /// Longest text of a condition, in bytes.
@@ -83,6 +84,9 @@ impl Condition {
 
     fn compile(text: &str) -> Result<Self, String> {
         let program = Program::compile(text).map_err(|errors| {
+            if assigns(text) {
+                return "`=` compares nothing; write `==`".to_owned();
+            }
             let first = errors.errors.first();
             first.map_or_else(
                 || "it is not CEL".to_owned(),
@@ -119,9 +123,33 @@ impl Condition {
                 "the answer is of type {}, not true or false",
                 other.type_of()
             )),
-            Err(error) => Err(error.to_string()),
+            Err(ExecutionError::UndeclaredReference(name)) => {
+                Err(format!("this row has no {}", quote(&name)))
+            }
+            Err(error) => Err(quote(&error.to_string())),
         }
     }
+}
+
+/// Says whether a lone `=` stands in a text, outside of what is in quotes.
+fn assigns(text: &str) -> bool {
+    let mut quote = None;
+    let (mut before, mut characters) = (' ', text.chars().peekable());
+    while let Some(character) = characters.next() {
+        match quote {
+            Some(end) if character == end => quote = None,
+            Some(_) => {}
+            None if matches!(character, '"' | '\'') => quote = Some(character),
+            None => {
+                let is_alone = !matches!(before, '=' | '!' | '<' | '>') && characters.peek() != Some(&'=');
+                if character == '=' && is_alone {
+                    return true;
+                }
+            }
+        }
+        before = character;
+    }
+    false
 }
 
 /// How deep brackets and conditions are nested, counted generously: whatever is in quotes counts as well.

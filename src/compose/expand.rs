@@ -56,7 +56,6 @@ pub(super) fn clusters(
                 Ok(false) => continue,
                 Err(problem) => {
                     basis = Basis::Unknown;
-                    let problem = quote(&problem);
                     findings.push(
                         Finding::new(Code::ConditionFailed, format!("`where` has no answer: {problem}"))
                             .primary(beginning(row), "for this row")

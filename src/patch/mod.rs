@@ -27,24 +27,57 @@ pub enum Change {
     Strategic(Value),
 }
 
+/// What is no patch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoPatch {
+    /// A sentence without full stop.
+    pub why: String,
+    /// What to write, as an order.
+    pub instead: &'static str,
+}
+
 /// Reads a patch.
 ///
-/// *Errors*: why it is none, or is meant for what must not be patched, as a sentence without full stop.
-pub fn read(patch: &ObjectPatch) -> Result<Patch, String> {
+/// *Errors*: why it is none, or is meant for what must not be patched.
+pub fn read(patch: &ObjectPatch) -> Result<Patch, NoPatch> {
+    let no = |why: String, instead: &'static str| Err(NoPatch { why, instead });
     let kind = patch.target.kind.as_str();
     if kind == kinds::SECRET.kind {
-        return Err("Secrets hold keys and cannot be patched".to_owned());
+        return no(
+            "Secrets hold keys and cannot be patched".to_owned(),
+            "remove it; keys of your own are named in `certificateRefs`",
+        );
     }
     if kind == kinds::NETWORK_POLICY.kind {
-        return Err("the operator's network policies cannot be patched; add policies of your own".to_owned());
+        return no(
+            "the operator's network policies cannot be patched; add policies of your own".to_owned(),
+            "remove it",
+        );
     }
-    let content = content(&patch.patch.content)?;
+    let content = match content(&patch.patch.content) {
+        Ok(content) => content,
+        Err(why) => {
+            return no(
+                why,
+                "write one document of YAML or JSON; its lines are counted from its own first",
+            );
+        }
+    };
     let change = match patch.patch.patch_type {
-        PatchType::Json => serde_json::from_value(content)
-            .map(Change::Json)
-            .map_err(|error| format!("the content is not a list of RFC 6902 operations ({error})"))?,
+        PatchType::Json => match serde_json::from_value(content) {
+            Ok(operations) => Change::Json(operations),
+            Err(error) => {
+                return no(
+                    format!("the content is not a list of RFC 6902 operations ({error})"),
+                    "write for example `- {op: add, path: /metadata/labels/team, value: edge}`",
+                );
+            }
+        },
         PatchType::Merge | PatchType::Strategic if !content.is_object() => {
-            return Err("the content is not a mapping with the fields to change".to_owned());
+            return no(
+                "the content is not a mapping with the fields to change".to_owned(),
+                "write for example `metadata: {labels: {team: edge}}`",
+            );
         }
         PatchType::Merge => Change::Merge(content),
         PatchType::Strategic => Change::Strategic(content),
@@ -101,7 +134,9 @@ mod tests {
             "target": {"kind": kind, "component": "control-plane"},
             "patch": {"type": patch_type, "content": content},
         });
-        read(&serde_json::from_value(patch).unwrap()).err()
+        read(&serde_json::from_value(patch).unwrap())
+            .err()
+            .map(|no| no.why)
     }
 
     #[rstest]

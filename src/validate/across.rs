@@ -145,12 +145,12 @@ fn claimed_once(
             } else if identity(other) == identity(cluster) {
                 (
                     format!("{shown} is used twice by {}", title(cluster)),
-                    "change one of them",
+                    instead(code),
                 )
             } else {
                 (
                     format!("{shown} is used by {} and {}", title(other), title(cluster)),
-                    "change one of them",
+                    instead(code),
                 )
             };
             findings.push(
@@ -160,6 +160,14 @@ fn claimed_once(
                     .hint(hint),
             );
         }
+    }
+}
+
+fn instead(code: Code) -> &'static str {
+    match code {
+        Code::SameNodePort => "write another port, or none for a free one",
+        Code::SameDataSource => "give each a database of its own: in one they overwrite each other",
+        _ => "change one of them",
     }
 }
 

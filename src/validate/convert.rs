@@ -3,7 +3,7 @@
 //! **Invariant:** whatever is renamed, left out or cannot be taken over is said, with its place. Defaults that differ
 //! between the two are written out, so that the result means what it meant before.
 
-use crate::diagnostic::{Code, Finding, Findings, Span};
+use crate::diagnostic::{Code, Finding, Findings, Span, quote};
 use crate::object::kinds;
 use crate::parse::{Data, Document, Entry, Node};
 
@@ -348,7 +348,8 @@ fn written_by_the_server(entries: &mut Vec<Entry>, findings: &mut Findings) {
                 let instead = field.map_or("kubectl writes it".to_owned(), |field| {
                     format!("write its value as `spec.{field}`")
                 });
-                findings.push(said_dropped("an annotation", entry.key_span, &instead));
+                let annotation = format!("the annotation {}", quote(&entry.key));
+                findings.push(said_dropped(&annotation, entry.key_span, &instead));
             }
             !is_own
         });

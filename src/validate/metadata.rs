@@ -213,17 +213,23 @@ pub(super) fn check_label_name(
     let is_well_formed =
         !name.is_empty() && name.bytes().all(is_inner) && !name.starts_with('-') && !name.ends_with('-');
     if !is_well_formed {
-        let label = match name.chars().find(|character| !character.is_ascii()) {
-            Some(character) => format!(
-                "the character U+{:04X} is not a plain letter",
-                u32::from(character)
+        let (label, instead) = match name.chars().find(|character| !character.is_ascii()) {
+            Some(character) => (
+                format!(
+                    "the character U+{:04X} is not a plain letter",
+                    u32::from(character)
+                ),
+                Some("type it again with the letters a to z, digits and `-`".to_owned()),
             ),
-            None => "only lower-case letters, digits, and `-` between them".to_owned(),
+            None => (
+                "only lower-case letters, digits, and `-` between them".to_owned(),
+                similar_name(name, length_max).map(|name| format!("write for example `{name}`")),
+            ),
         };
         findings.push(
             Finding::new(Code::WrongName, format!("{} cannot be a {what}", quote(name)))
                 .primary(place, label)
-                .hints(similar_name(name, length_max).map(|name| format!("write for example `{name}`"))),
+                .hints(instead),
         );
     } else if length > length_max {
         findings.push(

@@ -28,6 +28,7 @@ mod rollout;
 mod schema;
 mod set;
 mod shared;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;

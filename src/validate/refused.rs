@@ -26,10 +26,10 @@ pub(super) fn check(root: &Node, findings: &mut Findings) {
     }
     for (pointer, item) in items(root, "/spec/patches") {
         if let Ok(written) = serde_json::from_value(item.to_json())
-            && let Err(why) = patch::read(&written)
+            && let Err(no) = patch::read(&written)
         {
-            let what = format!("cannot be applied: {why}");
-            findings.push(refused(root, &pointer, &what, None));
+            let what = format!("cannot be applied: {}", no.why);
+            findings.push(refused(root, &pointer, &what, Some(no.instead.to_owned())));
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn check(root: &Node, findings: &mut Findings) {
             findings.push(
                 Finding::new(Code::NotAllowed, format!("no wave can be called {}", quote(name)))
                     .primary(place.value, "plans have a wave of that name already")
-                    .hint("call it otherwise"),
+                    .hint("give it another name, for example `others`"),
             );
         }
         if let Some(first) = earlier.get(name) {

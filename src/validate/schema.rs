@@ -7,7 +7,8 @@ use jsonschema::error::ValidationErrorKind;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::api::{crd, fleet, fleet_files};
+use super::words;
+use crate::api::{cel, crd, fleet, fleet_files};
 use crate::diagnostic::{Code, Finding, Findings, nearest, quote};
 use crate::object::pointer;
 use crate::parse::{Data, Node, Place};
@@ -141,7 +142,29 @@ impl Schema {
                 .map(|key| self.unknown(root, pointer, key, place, parent))
                 .collect(),
             ValidationErrorKind::Type { .. } => {
-                vec![wrong_type(pointer, node, place, &names(rule))]
+                let expected = names(rule);
+                let wrong = wrong_type(pointer, node, place, &expected);
+                let is_text = self.is_of_cluster() && expected.contains(&"string");
+                let better = words::for_type(node, &expected, parent);
+                let better = better.or_else(|| {
+                    // A number in quotes would be the next mistake.
+                    let is_bare = matches!(node.data, Data::Number(_) | Data::Bool(_));
+                    cel::form(pointer)
+                        .filter(|_| is_text && is_bare)
+                        .map(str::to_owned)
+                });
+                let better = better.or_else(|| {
+                    let is_number = node.text().is_some_and(|text| text.parse::<i64>().is_ok());
+                    let is_other = !is_number && scalar(node).is_some();
+                    hint.clone().filter(|_| is_other && expected.contains(&"integer"))
+                });
+                vec![match better {
+                    Some(better) => Finding {
+                        hints: vec![better],
+                        ..wrong
+                    },
+                    None => wrong,
+                }]
             }
             ValidationErrorKind::Enum { .. } => {
                 let allowed = names(rule);
@@ -159,7 +182,7 @@ impl Schema {
                 vec![
                     Finding::new(Code::Missing, format!("`{name}` is missing in `{path}`"))
                         .primary(place.name(), "in this mapping")
-                        .hint(format!("add `{name}:`")),
+                        .hint(words::for_missing(name, &parent["properties"][name])),
                 ]
             }
             ValidationErrorKind::Minimum { limit } => range(format!("be at least {limit}{found}")),
@@ -208,6 +231,10 @@ impl Schema {
         }
     }
 
+    fn is_of_cluster(&self) -> bool {
+        self.schema.pointer("/properties/k0sConfig").is_some()
+    }
+
     /// Returns what an unknown field may have meant: a near name, or the same name at its right place.
     pub fn suggestion<'a>(&self, key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
         let known: Vec<&str> = known.into_iter().collect();
@@ -219,8 +246,7 @@ impl Schema {
         if let [place] = places.as_slice() {
             return Some(format!("`{key}` is a field of `{place}`"));
         }
-        let is_cluster = self.schema.pointer("/properties/k0sConfig").is_some();
-        if let Some(path) = super::convert::renamed(key).filter(|_| is_cluster) {
+        if let Some(path) = super::convert::renamed(key).filter(|_| self.is_of_cluster()) {
             return Some(format!("`{key}` was renamed to `{path}`"));
         }
         let is_short = !known.is_empty() && known.len() <= 8;
@@ -245,7 +271,7 @@ fn places_of(schema: &Value, path: &str, key: &str, places: &mut Vec<String>) {
 }
 
 /// The words of a keyword that takes one or several; null is never written, so it is never a choice.
-fn names(rule: &Value) -> Vec<&str> {
+pub(super) fn names(rule: &Value) -> Vec<&str> {
     match rule {
         Value::String(name) => vec![name.as_str()],
         Value::Array(names) => names
@@ -275,6 +301,9 @@ pub(super) fn wrong_type(pointer: &str, node: &Node, place: Place, expected: &[&
         Data::Text(text) if expects("integer") && text.parse::<i64>().is_ok() => {
             Some(format!("write {text} without quotes"))
         }
+        Data::Text(_) | Data::Number(_) if expects("integer") => {
+            Some("write a whole number in digits, without quotes".to_owned())
+        }
         Data::Text(text) if expects("boolean") => boolean_hint(text),
         Data::Bool(_) | Data::Number(_) | Data::Text(_) if expects("array") => {
             Some("write a list: `[...]`, or one entry a line that begins with `- `".to_owned())
@@ -286,6 +315,10 @@ pub(super) fn wrong_type(pointer: &str, node: &Node, place: Place, expected: &[&
         Data::Sequence(_) if expects("object") => {
             Some("write `key: value` without `- ` and brackets".to_owned())
         }
+        Data::Sequence(_) if expects("string") => {
+            Some("write one text, without brackets and `- `".to_owned())
+        }
+        Data::Mapping(_) if expects("string") => Some("write one text, without fields of its own".to_owned()),
         Data::Null
         | Data::Bool(_)
         | Data::Number(_)
@@ -337,7 +370,7 @@ fn shown(node: &Node) -> String {
     scalar(node).unwrap_or_else(|| "this".to_owned())
 }
 
-fn one_of(words: &[&str]) -> String {
+pub(super) fn one_of(words: &[&str]) -> String {
     let quoted = quoted(words);
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
@@ -346,7 +379,7 @@ fn one_of(words: &[&str]) -> String {
     }
 }
 
-fn quoted(words: &[&str]) -> Vec<String> {
+pub(super) fn quoted(words: &[&str]) -> Vec<String> {
     words
         .iter()
         .map(|word| format!("`{}`", word.escape_debug()))

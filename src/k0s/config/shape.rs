@@ -182,7 +182,11 @@ impl Walk {
             Weight::Refused,
             at,
             what,
-            instead.unwrap_or_else(|| format!("write {wanted}")),
+            instead.unwrap_or_else(|| match wanted {
+                "a mapping" => "write its fields below it, each one as `field: value`".to_owned(),
+                "a list" => "write a list: `[...]`, or one entry a line that begins with `- `".to_owned(),
+                _ => format!("write {wanted}"),
+            }),
         );
     }
 

@@ -118,7 +118,7 @@ fn a_value_of_another_type_says_how_to_write_it() {
         ),
         (
             json!({"spec": {"workerProfiles": {}}}),
-            "must be a list, not a mapping; write a list",
+            "must be a list, not a mapping; write a list: `[...]`, or one entry a line that begins with `- `",
         ),
         (
             network(json!({"kubeProxy": {"disabled": "yes"}})),

@@ -39,8 +39,12 @@ impl Patches {
     /// *Errors*: the first one that is no patch, or that is meant for what must not be patched.
     pub(super) fn read(spec: &ClusterSpec) -> Result<Self, Stalled> {
         let read = |(index, patch): (usize, &ObjectPatch)| {
-            patch::read(patch)
-                .map_err(|why| refused(&place(index, &patch.target.kind, &patch.target.component), &why))
+            patch::read(patch).map_err(|no| {
+                refused(
+                    &place(index, &patch.target.kind, &patch.target.component),
+                    &no.why,
+                )
+            })
         };
         spec.patches
             .iter()
