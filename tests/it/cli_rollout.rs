@@ -206,6 +206,12 @@ async fn too_many_failures_halt_and_somebody_lets_it_go_on() {
     assert_eq!(world.changed().await, ["one"]);
     let text = world.run(&["rollout", "status"]).await.success();
     assert!(text.contains("halted") && text.contains("canary"), "{text}");
+    let table = world.run(&["status"]).await.success();
+    assert!(table.contains("Rollout: halted"), "{table}");
+    assert!(table.contains("/one  wave canary, failed"), "{table}");
+    let document: Value = serde_json::from_str(&world.run(&["status", "-o", "json"]).await.stdout).unwrap();
+    assert_eq!(document["rollout"]["phase"], "halted");
+    assert_eq!(document["rollout"]["clusters"][0]["object"]["name"], "one");
 
     world.bench.kubelet.set(Policy::Ready);
     world.bench.until_ready("one").await;

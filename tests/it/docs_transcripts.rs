@@ -1,5 +1,6 @@
 //! The transcripts of `docs/transcripts`: real commands on real servers, and exactly what they answer.
 
+use k0smotron_fleet::cli::show::table;
 use serde_json::json;
 
 use crate::cli_fleet::{Fleet, ONE};
@@ -48,12 +49,38 @@ impl Page {
         ] {
             shown = shown.replace(&word, replacement);
         }
-        self.text.push_str(&shown);
+        self.text.push_str(&aligned(&shown));
     }
 
     fn end(&self, name: &str) {
         assert_current(&format!("docs/transcripts/{name}.md"), &self.text);
     }
+}
+
+/// Puts the columns of a table of clusters in order again, after names were replaced. Endpoints, which the server chose,
+/// become others.
+fn aligned(shown: &str) -> String {
+    let is_head = |line: &&str| line.trim_start().starts_with("NAMESPACE/NAME");
+    let Some(head) = shown.lines().position(|line| is_head(&line)) else {
+        return shown.to_owned();
+    };
+    let lines: Vec<&str> = shown.lines().collect();
+    let end = lines[head..].iter().position(|line| line.is_empty());
+    let end = end.map_or(lines.len(), |length| head + length);
+    let rows = lines[head..end].iter().enumerate().map(|(number, line)| {
+        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+        let cells = cells.map(|cell| match cell.starts_with("https://") {
+            true => format!("https://192.0.2.7:{}", 30442 + number),
+            false => cell.to_owned(),
+        });
+        <[String; 5]>::try_from(cells.collect::<Vec<_>>()).unwrap()
+    });
+    let table = table::aligned(rows);
+    let table: Vec<String> = table.lines().map(|line| format!("    {line}")).collect();
+    let before = lines[..head].iter().map(|line| (*line).to_owned());
+    let after = lines[end..].iter().map(|line| (*line).to_owned());
+    let all: Vec<String> = before.chain(table).chain(after).collect();
+    all.join("\n") + "\n"
 }
 
 #[tokio::test]
@@ -169,6 +196,7 @@ async fn a_version_goes_out_in_waves() {
     );
     bench.kubelet.set(Policy::Leave);
     page.run(&["apply", "-y", "-q"]).await;
+    page.run(&["status"]).await;
     page.run(&["rollout", "status"]).await;
     page.say("The cause is found (an image that could not be pulled), and the pod comes up. Somebody lets the rollout go on:");
     bench.kubelet.set(Policy::Ready);

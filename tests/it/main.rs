@@ -32,6 +32,7 @@ mod cli_run;
 mod cli_saved;
 mod cli_shown;
 mod cli_ssh;
+mod cli_status;
 mod cli_writers;
 mod demo;
 mod docs_ci;

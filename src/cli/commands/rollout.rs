@@ -12,12 +12,12 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::flow;
 use crate::cli::hub;
-use crate::cli::show::{json, table, text};
+use crate::cli::show::{json, rolling, table, text};
 use crate::cli::source;
 use crate::cli::ui::Ui;
 use crate::fleet::{self, FleetError, parent};
 use crate::object::ObjectId;
-use crate::plan::rollout::{Evidence, Phase, Rollout, State, Verdict};
+use crate::plan::rollout::{Evidence, State, Verdict};
 
 /// Look at the waves of a fleet, stop them, or let them go on
 ///
@@ -108,35 +108,6 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     })
 }
 
-/// One wave: how many are done, on their way, and failed.
-type Counts = (usize, usize, usize);
-
-/// Returns the waves that have begun, in order.
-fn waves(fleet: &Fleet, state: &State) -> Vec<(String, Counts)> {
-    let mut counted: BTreeMap<&str, Counts> = BTreeMap::new();
-    for (wave, done) in &state.done {
-        counted.entry(wave).or_default().0 += done;
-    }
-    let changed: Vec<_> = state.changed().collect();
-    for (_, one) in &changed {
-        let counts = counted.entry(&one.wave).or_default();
-        match one.failed {
-            None => counts.1 += 1,
-            Some(_) => counts.2 += 1,
-        }
-    }
-    let rollout = Rollout::of(&fleet.spec);
-    let order: Vec<&str> = rollout.iter().flat_map(Rollout::waves).collect();
-    let place = |wave: &str| order.iter().position(|name| *name == wave);
-    let mut waves: Vec<(String, Counts)> = counted
-        .into_iter()
-        .map(|(wave, counts)| (wave.to_owned(), counts))
-        .collect();
-    // A wave that the files do not have any more comes first: it began earlier.
-    waves.sort_by_key(|(wave, _)| place(wave));
-    waves
-}
-
 /// What a cluster on its way lacks, as it was seen just now.
 fn lacks(seen: Option<&Evidence>) -> String {
     match seen.map(|evidence| &evidence.verdict) {
@@ -152,10 +123,7 @@ fn shown(fleet: &Fleet, state: &State, seen: &BTreeMap<ObjectId, Evidence>) -> S
         .revision
         .as_deref()
         .map(|revision| format!(" @ {}", &revision[..revision.len().min(12)]));
-    let phase = match state.phase {
-        Phase::Running if state.is_over() => "nothing on its way",
-        phase => phase.as_str(),
-    };
+    let phase = rolling::phase(state);
     let mut words = format!(
         "Rollout of {}{}: {phase}\n",
         fleet.name,
@@ -164,7 +132,7 @@ fn shown(fleet: &Fleet, state: &State, seen: &BTreeMap<ObjectId, Evidence>) -> S
     if let Some(why) = &state.why {
         words.push_str(&table::indented(why, 6));
     }
-    let waves = waves(fleet, state);
+    let waves = rolling::waves(fleet, state);
     if !waves.is_empty() {
         let head = ["WAVE", "DONE", "ON THEIR WAY", "FAILED"].map(str::to_owned);
         let rows = waves.into_iter().map(|(wave, (done, on_their_way, failed))| {
@@ -194,22 +162,12 @@ fn shown(fleet: &Fleet, state: &State, seen: &BTreeMap<ObjectId, Evidence>) -> S
 }
 
 fn document(fleet: &Fleet, state: &State, seen: &BTreeMap<ObjectId, Evidence>) -> Value {
-    let waves: Vec<Value> = waves(fleet, state)
-        .into_iter()
-        .map(|(name, (done, on_their_way, failed))| {
-            json!({ "name": name, "done": done, "onTheirWay": on_their_way, "failed": failed })
-        })
-        .collect();
     let clusters: Vec<Value> = state
         .changed()
         .map(|(id, one)| {
-            json!({
-                "object": json::id(&id),
-                "wave": one.wave,
-                "changedAt": one.at,
-                "failed": one.failed,
-                "lacks": lacks(seen.get(&id)),
-            })
+            let mut cluster = rolling::cluster(&id, one);
+            cluster["lacks"] = json!(lacks(seen.get(&id)));
+            cluster
         })
         .collect();
     json!({
@@ -217,7 +175,7 @@ fn document(fleet: &Fleet, state: &State, seen: &BTreeMap<ObjectId, Evidence>) -
         "revision": state.revision,
         "phase": state.phase.as_str(),
         "why": state.why,
-        "waves": waves,
+        "waves": rolling::waves_document(fleet, state),
         "clusters": clusters,
         "summary": { "onTheirWay": clusters.len() },
     })

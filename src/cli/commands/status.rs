@@ -12,7 +12,7 @@ use crate::cli::block_on;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub;
-use crate::cli::show::{json, table};
+use crate::cli::show::{json, rolling, table};
 use crate::cli::source::{self, Files, count};
 use crate::cli::ui::Ui;
 use crate::client::Client;
@@ -22,10 +22,12 @@ use crate::fleet::{self, Access, Leftover, Leftovers, PlanOptions};
 use crate::object::{Object, ObjectId, ObjectSet, kinds};
 use crate::observe;
 use crate::plan::Prune;
+use crate::plan::rollout::State;
 use crate::render::Settings;
 use crate::status::{FleetRow, fleet_rows};
 
-/// Show the clusters of a fleet: version, readiness, endpoint, what differs, is held or expires, and what was left behind
+/// Show the clusters of a fleet: version, readiness, endpoint, what differs, is held, on its way or expires, and what was
+/// left behind
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -49,6 +51,9 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Certificates that end within this time are named.
 const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Most clusters that are named for one thing: a version that changes is one for all of them.
+const NAMED_MAX: usize = 20;
+
 /// One line of the table.
 struct Line {
     row: FleetRow,
@@ -64,6 +69,8 @@ struct Shown {
     lines: Vec<Line>,
     /// What clusters that are gone left behind; `None`: it may not be listed.
     leftovers: Option<Leftovers>,
+    /// Of the fleet of the files, as the hub remembers it.
+    rollout: Option<State>,
 }
 
 pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
@@ -79,9 +86,27 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     };
     block_on(async {
         let client = hub::connect(&arguments.hub).await?;
-        let mut last = String::new();
+        let (mut last, mut is_blind) = (String::new(), false);
         loop {
-            let shown = look(arguments, files.as_ref(), &client).await?;
+            let shown = match look(arguments, files.as_ref(), &client).await {
+                Ok(shown) => shown,
+                // Whoever watches wants to see it through the restart of an API server.
+                Err(error) if arguments.watch && !last.is_empty() => {
+                    if !is_blind {
+                        ui.say(&format!(
+                            "warning: {}; it is tried again\n",
+                            error.chain.join(": ")
+                        ));
+                    }
+                    is_blind = true;
+                    if is_interrupted().await {
+                        return Ok(Exit::Success);
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            is_blind = false;
             let text = match arguments.output.output {
                 Format::Text => text(&shown, Timestamp::now()),
                 Format::Json => json::document("status", document(files.as_ref(), &shown)),
@@ -91,15 +116,19 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
                 ui.answer(&format!("{gap}{text}"))?;
                 last = text;
             }
-            if !arguments.watch {
+            if !arguments.watch || is_interrupted().await {
                 return Ok(Exit::Success);
-            }
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                _ = tokio::signal::ctrl_c() => return Ok(Exit::Success),
             }
         }
     })
+}
+
+/// Waits until it is time for the next look. Says whether somebody had enough before.
+async fn is_interrupted() -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(EVERY) => false,
+        _ = tokio::signal::ctrl_c() => true,
+    }
 }
 
 async fn look(arguments: &Arguments, files: Option<&Files>, client: &Client) -> Result<Shown, CliError> {
@@ -108,7 +137,11 @@ async fn look(arguments: &Arguments, files: Option<&Files>, client: &Client) -> 
         let observed = observe::fleet(client, &filter.namespaces).await?;
         let lines = of_objects(&observed.objects, &filter, |_| true);
         let leftovers = left_behind(client, &filter.namespaces, &filter).await?;
-        return Ok(Shown { lines, leftovers });
+        return Ok(Shown {
+            lines,
+            leftovers,
+            rollout: None,
+        });
     };
     let access = Access {
         clusters: client,
@@ -170,7 +203,12 @@ async fn look(arguments: &Arguments, files: Option<&Files>, client: &Client) -> 
         true => Some(Leftovers::new()),
         false => left_behind(client, &live.namespaces, &filter).await?,
     };
-    Ok(Shown { lines, leftovers })
+    let rollout = live.parent.and_then(|stored| stored.parent.rollout);
+    Ok(Shown {
+        lines,
+        leftovers,
+        rollout,
+    })
 }
 
 /// What was left behind by the clusters that are selected. Labels are gone with the cluster, so a selector finds nothing.
@@ -237,10 +275,16 @@ fn text(shown: &Shown, now: Timestamp) -> String {
         .iter()
         .flat_map(|line| line.held.iter().map(move |held| (line, held)))
         .collect();
-    text.push_str(&section("Differ from the files", lines, |line| {
-        line.differs
-            .then(|| "`k0smotron-fleet plan` shows how".to_owned())
-    }));
+    let differ = "Differ from the files (`k0smotron-fleet plan` shows how)";
+    text.push_str(&section(differ, lines, |line| line.differs.then(String::new)));
+    if let Some(state) = &shown.rollout {
+        let is_shown = |id: &ObjectId| {
+            lines
+                .iter()
+                .any(|line| key(line) == (id.namespace.as_str(), id.name.as_str()))
+        };
+        text.push_str(&rolling::section(state, is_shown));
+    }
     text.push_str(&section("On hold", lines, |line| {
         line.row.hold.as_deref().map(visible)
     }));
@@ -270,23 +314,34 @@ fn text(shown: &Shown, now: Timestamp) -> String {
     format!("{text}\n{summary}\n")
 }
 
-/// Returns a line for each cluster about which there is something to say.
+/// Returns a line for each cluster about which there is something to say, up to [`NAMED_MAX`].
 fn section(title: &str, lines: &[Line], of: impl Fn(&Line) -> Option<String>) -> String {
     let said: Vec<String> = lines
         .iter()
         .filter_map(|line| Some((line, of(line)?)))
-        .map(|(line, said)| format!("  ! {}/{}  {said}\n", line.row.namespace, line.row.name))
+        .map(|(line, said)| {
+            let said = format!("  ! {}/{}  {said}", line.row.namespace, line.row.name);
+            format!("{}\n", said.trim_end())
+        })
         .collect();
-    match said.is_empty() {
-        true => String::new(),
-        false => format!("\n{title}:\n{}", said.concat()),
+    if said.is_empty() {
+        return String::new();
     }
+    let more = match said.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!("  ! {more} more\n"),
+    };
+    let named: String = said.into_iter().take(NAMED_MAX).collect();
+    format!("\n{title}:\n{named}{more}")
 }
 
-/// Renewed ones never come this close to their end.
+/// Renewed ones never come this close to their end, which is a day.
 fn expires_soon(end: &str, now: Timestamp) -> bool {
-    let end: Option<Timestamp> = end.parse().ok();
-    end.is_none_or(|end| end.duration_since(now).as_secs() < SOON.as_secs().cast_signed())
+    let end = format!("{end}T00:00:00Z").parse::<Timestamp>();
+    // Worth a look, whatever it means.
+    end.map_or(true, |end| {
+        end.duration_since(now).as_secs() < SOON.as_secs().cast_signed()
+    })
 }
 
 fn leftovers(shown: &Shown) -> String {
@@ -330,6 +385,20 @@ fn document(files: Option<&Files>, shown: &Shown) -> Value {
             value
         })
         .collect();
+    let fleet = files.and_then(|files| files.reading.fleet.as_ref());
+    let rollout = fleet.zip(shown.rollout.as_ref()).map(|(fleet, state)| {
+        let clusters: Vec<Value> = state
+            .changed()
+            .map(|(id, one)| rolling::cluster(&id, one))
+            .collect();
+        json!({
+            "phase": state.phase.as_str(),
+            "why": state.why,
+            "revision": state.revision,
+            "waves": rolling::waves_document(fleet, state),
+            "clusters": clusters,
+        })
+    });
     let ready = lines.iter().filter(|line| is_ready(line)).count();
     let leftovers: Option<Vec<Value>> = shown.leftovers.as_ref().map(|found| {
         let one = |(id, left): (&ObjectId, &Leftover)| {
@@ -339,8 +408,28 @@ fn document(files: Option<&Files>, shown: &Shown) -> Value {
     });
     json!({
         "leftovers": leftovers,
-        "fleet": json::fleet(files.and_then(|files| files.reading.fleet.as_ref())),
+        "fleet": json::fleet(fleet),
         "clusters": clusters,
+        "rollout": rollout,
         "summary": { "clusters": lines.len(), "ready": ready, "notReady": lines.len() - ready },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_expires_soon_within_a_month_of_its_last_day() {
+        let now: Timestamp = "2026-11-26T12:00:00Z".parse().unwrap();
+        for (end, is_soon) in [
+            ("2027-11-26", false),
+            ("2026-12-27", false),
+            ("2026-12-26", true),
+            ("2026-11-20", true),
+            ("soon", true),
+        ] {
+            assert_eq!(expires_soon(end, now), is_soon, "{end}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ pub mod group;
 pub mod json;
 pub mod markdown;
 pub mod outcome;
+pub mod rolling;
 pub mod saved;
 pub mod table;
 pub mod text;
