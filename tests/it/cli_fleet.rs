@@ -27,7 +27,20 @@ impl Fleet {
 
     /// On servers that have the definitions.
     pub async fn on(servers: &'static Servers, hint: &str, spec: &str) -> Self {
-        let namespace = Arc::new(servers.namespace(hint).await);
+        let namespace = servers.namespace(hint).await;
+        Self::within(servers, namespace, spec)
+    }
+
+    /// In a namespace of this name, which no other test has: whatever is aligned is so in every run.
+    pub async fn called(name: &str, spec: &str) -> Self {
+        let servers = Servers::shared().await;
+        crds::install(&servers.client().await).await;
+        let namespace = servers.namespace_named(name).await;
+        Self::within(servers, namespace, spec)
+    }
+
+    fn within(servers: &'static Servers, namespace: Namespace, spec: &str) -> Self {
+        let namespace = Arc::new(namespace);
         let program = program().kubeconfig(&servers.kubeconfig());
         let fleet = Self {
             program,

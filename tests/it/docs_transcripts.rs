@@ -57,8 +57,7 @@ impl Page {
     }
 }
 
-/// Puts the columns of a table of clusters in order again, after names were replaced. Endpoints, which the server chose,
-/// become others.
+/// Puts the columns of a table of clusters in order again, after endpoints, which the server chose, became others.
 fn aligned(shown: &str) -> String {
     let is_head = |line: &&str| line.trim_start().starts_with("NAMESPACE/NAME");
     let Some(head) = shown.lines().position(|line| is_head(&line)) else {
@@ -85,7 +84,7 @@ fn aligned(shown: &str) -> String {
 
 #[tokio::test]
 async fn a_store_is_closed() {
-    let fleet = Fleet::new("t1", "").await;
+    let fleet = Fleet::called("docs", "").await;
     fleet.stores(&["0001", "0002", "0042"]);
     let mut page = Page::new(fleet, "A store is closed");
     page.say(
@@ -114,8 +113,8 @@ async fn a_store_is_closed() {
 
 #[tokio::test]
 async fn a_rename_goes_wrong() {
-    let fleet = Fleet::new(
-        "t2",
+    let fleet = Fleet::called(
+        "docu",
         "  deletions: Omission\n  maxDeletions: {count: 1, percent: 50}\n",
     )
     .await;
@@ -160,7 +159,7 @@ async fn a_version_goes_out_in_waves() {
     let rollout = "  rollout:\n    canary: {selector: {matchLabels: {stage: canary}}}\n    \
                    waves: [{name: prod, selector: {matchLabels: {stage: prod}}, maxConcurrent: 2}]\n    \
                    progressDeadline: 15s\n";
-    let fleet = Fleet::new("t3", rollout).await;
+    let fleet = Fleet::called("docw", rollout).await;
     let (bench, _controller) = fleet.hosted().await;
     let version = |fleet: &Fleet, version: &str| {
         let defaults = format!(

@@ -259,7 +259,7 @@ impl Servers {
         Namespace::create(self.kubeconfig(), self.client().await, hint).await
     }
 
-    /// Makes the namespace of this name, on servers of which no other test knows.
+    /// Makes the namespace of this name, which no other test may use; those of [`Self::namespace`] end with a number.
     pub async fn namespace_named(&self, name: &str) -> Namespace {
         Namespace::named(self.kubeconfig(), self.client().await, name.to_owned()).await
     }
