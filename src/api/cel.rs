@@ -116,3 +116,20 @@ fn pointer(path: &str) -> String {
     }
     pointer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_about_the_form_of_a_field_says_what_to_write_and_others_do_not() {
+        assert_eq!(
+            form("/spec/version"),
+            Some("write v1.36.3+k0s.2, v1.36.3-k0s.2 or v1.36.3")
+        );
+        assert!(form("/spec/mounts/3/path").is_some_and(|words| words.contains('/')));
+        for none in ["/spec/replicas", "/spec/nothing/at/all", "/metadata/name", ""] {
+            assert_eq!(form(none), None, "{none}");
+        }
+    }
+}

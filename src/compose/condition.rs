@@ -276,6 +276,17 @@ mod tests {
     }
 
     #[rstest]
+    #[case("site = 'a'", true)]
+    #[case("a == 'b' && c=d", true)]
+    #[case("=", true)]
+    #[case("a == b || c != d && e <= f && g >= h", false)]
+    #[case("site == 'a = b' && tier == \"=\"", false)]
+    #[case("", false)]
+    fn a_lone_equals_sign_is_seen_outside_of_quotes(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(assigns(text), expected);
+    }
+
+    #[rstest]
     #[case("tier == 'prod'", true)]
     #[case("row.tier == 'lab'", false)]
     #[case("row['store-id'] == '0042'", true)]

@@ -63,3 +63,43 @@ fn few_fields(schema: &Value) -> Option<Vec<&str>> {
     let are_few = !fields.is_empty() && fields.len() <= FIELDS_MAX;
     are_few.then(|| fields.keys().map(String::as_str).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::diagnostic::SourceTree;
+    use crate::parse;
+
+    #[rstest]
+    #[case(json!({"type": "string"}), "add `key:`")]
+    #[case(json!({"type": ["array", "null"]}), "add `key:` with a list")]
+    #[case(json!({"enum": ["Delete", "Orphan", null]}), "add `key:` with `Delete` or `Orphan`")]
+    #[case(json!({"properties": {"a": {}, "b": {}}}), "add `key:`; its fields are `a`, `b`")]
+    #[case(json!({"type": "object", "properties": {}}), "add `key:`")]
+    #[case(json!(null), "add `key:`")]
+    fn what_is_missing_is_told_with_its_form(#[case] schema: Value, #[case] words: &str) {
+        assert_eq!(for_missing("key", &schema), words);
+    }
+
+    #[rstest]
+    #[case("LoadBalancer", Some("write `type: LoadBalancer` below it"))]
+    // Two fields take it, or none does.
+    #[case("Both", Some("write its fields below it: `class`, `type`"))]
+    #[case("other", Some("write its fields below it: `class`, `type`"))]
+    #[case("7", Some("write its fields below it: `class`, `type`"))]
+    #[case("[a]", None)]
+    fn a_word_in_place_of_a_mapping_is_put_below_the_field_that_takes_it(
+        #[case] text: &str,
+        #[case] words: Option<&str>,
+    ) {
+        let schema = json!({"properties": {
+            "class": {"enum": ["Both"]}, "type": {"enum": ["LoadBalancer", "Both"]}}});
+        let tree = SourceTree::from_texts([("a.yaml", format!("a: {text}"))]);
+        let (documents, _) = parse::documents(&tree);
+        let found = documents[0].root.get("a").unwrap();
+        assert_eq!(for_type(found, &["object"], &schema).as_deref(), words);
+    }
+}
