@@ -8,6 +8,7 @@
 //! only one goes on, and a budget of deletions is spent once.
 
 pub mod admission;
+mod begun;
 mod error;
 pub mod export;
 mod hub;

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::begun::{Deletions, DeletionsError};
 use crate::api::fleet::Fleet;
 use crate::api::{labels, names};
 use crate::object::{Object, ObjectId, digest, kinds};
+use crate::plan::Begun;
 use crate::plan::rollout::{State, StateError};
 
 /// Namespace of the parent unless the caller names another: that of the controller.
@@ -26,8 +28,10 @@ mod key {
     pub const NAMESPACES: &str = "namespaces";
     pub const REVISION: &str = "revision";
     pub const FLEET: &str = "fleet";
+    // What earlier versions read: of the content that was last deleted for.
     pub const SPENT: &str = "spent";
     pub const SPENT_ON: &str = "spentOn";
+    pub const DELETIONS: &str = "deletions";
     pub const TOOL: &str = "tool";
     pub const RUNS: &str = "runs";
     pub const ROLLOUT: &str = "rollout";
@@ -44,9 +48,7 @@ pub struct Parent {
     pub revision: Option<String>,
     /// The Fleet as it was applied last, as JSON.
     pub fleet: Option<String>,
-    /// How many deletions were begun for the content with the digest `spent_on`.
-    pub spent: usize,
-    pub spent_on: String,
+    pub deletions: Deletions,
     /// How many runs have begun to write. Two runs that saw the same number cannot both go on.
     pub runs: u64,
     /// How far the changes that restart pods have come.
@@ -62,8 +64,8 @@ pub struct Beginning<'a> {
     pub namespaces: BTreeSet<String>,
     /// Digest of what the files say.
     pub content: &'a str,
-    /// Clusters that it deletes.
-    pub deletions: usize,
+    /// Uids of the clusters that it deletes.
+    pub deletions: BTreeSet<String>,
     pub revision: Option<&'a str>,
 }
 
@@ -87,6 +89,8 @@ pub enum ParentError {
     },
     #[error("{id} is not usable")]
     Rollout { id: String, source: StateError },
+    #[error("{id} does not say which deletions were begun")]
+    Deletions { id: String, source: DeletionsError },
 }
 
 /// Returns the identity of the parent of a fleet.
@@ -104,9 +108,9 @@ impl Parent {
         }
     }
 
-    /// Returns how many deletions were begun for the same content before. Another content starts anew.
-    pub fn spent_on(&self, content: &str) -> usize {
-        if self.spent_on == content { self.spent } else { 0 }
+    /// Returns the deletions that were begun for the same content before. Another content starts anew.
+    pub fn begun_for(&self, content: &str) -> Begun {
+        self.deletions.begun_for(content)
     }
 
     /// Returns the memory before a run: with the namespaces it writes to and the deletions it begins.
@@ -115,7 +119,7 @@ impl Parent {
         let &Beginning {
             ref namespaces,
             content,
-            deletions,
+            ref deletions,
             revision,
         } = run;
         let mut parent = self.clone();
@@ -130,9 +134,8 @@ impl Parent {
                 |state| state.for_content(content, revision),
             )
         });
-        if deletions > 0 {
-            parent.spent = self.spent_on(content) + deletions;
-            parent.spent_on = content.to_owned();
+        if !deletions.is_empty() {
+            parent.deletions.begin(content, deletions);
         }
         parent
     }
@@ -169,11 +172,13 @@ impl Parent {
         ] {
             data.insert(key.to_owned(), value);
         }
+        let last = self.deletions.last();
         let optional = [
             (key::REVISION, self.revision.clone()),
             (key::FLEET, self.fleet.clone()),
-            (key::SPENT, (self.spent > 0).then(|| self.spent.to_string())),
-            (key::SPENT_ON, (self.spent > 0).then(|| self.spent_on.clone())),
+            (key::SPENT, last.map(|(_, count)| count.to_string())),
+            (key::SPENT_ON, last.map(|(content, _)| content.to_owned())),
+            (key::DELETIONS, self.deletions.text()),
             (key::ROLLOUT, self.rollout.as_ref().map(State::text)),
         ];
         for (key, value) in optional {
@@ -234,15 +239,25 @@ impl Parent {
                 id: id.clone(),
                 source,
             })?;
+        let mut deletions = take(key::DELETIONS)
+            .map(|text| Deletions::read(&text))
+            .transpose()
+            .map_err(|source| ParentError::Deletions {
+                id: id.clone(),
+                source,
+            })?
+            .unwrap_or_default();
+        if let (Some(spent), Some(content)) = (take(key::SPENT), take(key::SPENT_ON)) {
+            // A number that cannot be read must not refill the budget.
+            deletions.add_unnamed(&content, spent.parse().unwrap_or(usize::MAX / 2));
+        }
         let parent = Self {
             fleet_id: fleet_id.to_owned(),
             name: take(key::NAME).unwrap_or_default(),
             namespaces: namespaces.lines().map(str::to_owned).collect(),
             revision: take(key::REVISION),
             fleet: take(key::FLEET),
-            // A number that cannot be read must not refill the budget.
-            spent: take(key::SPENT).map_or(0, |spent| spent.parse().unwrap_or(usize::MAX / 2)),
-            spent_on: take(key::SPENT_ON).unwrap_or_default(),
+            deletions,
             runs: take(key::RUNS)
                 .and_then(|runs| runs.parse().ok())
                 .unwrap_or_default(),
@@ -292,7 +307,9 @@ mod tests {
     fn beginning(content: &str, deletions: usize) -> Beginning<'_> {
         Beginning {
             content,
-            deletions,
+            deletions: (0..deletions)
+                .map(|number| format!("{content}-{number}"))
+                .collect(),
             ..Beginning::default()
         }
     }
@@ -331,12 +348,36 @@ mod tests {
     #[test]
     fn retries_do_not_refill_the_budget_and_other_content_does() {
         let parent = Parent::new(&fleet()).before_run(&fleet(), &beginning("one", 3));
-        let parent = parent.before_run(&fleet(), &beginning("one", 2));
-        assert_eq!((parent.spent_on("one"), parent.spent_on("two")), (5, 0));
-        let mut object = stored(&parent);
-        object.0["data"]["spent"] = json!("many");
-        let read = Parent::from_object(&object, "acme-7f3a").unwrap();
-        assert!(read.parent.spent_on("one") > 1_000_000);
+        let again = Beginning {
+            deletions: ["one-2".to_owned(), "other".to_owned()].into(),
+            ..beginning("one", 0)
+        };
+        let parent = parent.before_run(&fleet(), &again);
+        let begun = |parent: &Parent, content: &str| parent.begun_for(content).count();
+        assert_eq!((begun(&parent, "one"), begun(&parent, "two")), (4, 0));
+        let parent = parent.before_run(&fleet(), &beginning("two", 1));
+        let read = Parent::from_object(&stored(&parent), "acme-7f3a").unwrap();
+        assert_eq!(read.parent, parent);
+        assert_eq!(
+            (begun(&parent, "one"), begun(&parent, "two")),
+            (4, 1),
+            "there and back is no refill"
+        );
+    }
+
+    #[test]
+    fn a_budget_that_an_earlier_version_spent_is_spent_and_one_that_cannot_be_read_too() {
+        let mut object = stored(&Parent::new(&fleet()));
+        object.0["data"]["spentOn"] = json!("one");
+        for (spent, least) in [("3", 3), ("many", 1_000_000)] {
+            object.0["data"]["spent"] = json!(spent);
+            let read = Parent::from_object(&object, "acme-7f3a").unwrap();
+            assert!(read.parent.begun_for("one").count() >= least, "{spent}");
+            assert_eq!(read.parent.begun_for("two").count(), 0);
+        }
+        object.0["data"]["deletions"] = json!("[");
+        let read = Parent::from_object(&object, "acme-7f3a");
+        assert!(matches!(read, Err(ParentError::Deletions { .. })), "{read:?}");
     }
 
     #[test]

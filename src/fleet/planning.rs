@@ -15,7 +15,7 @@ use crate::diagnostic::SourceTree;
 use crate::object::{Object, ObjectId, Observed, kinds};
 use crate::observe::{self, Snapshot};
 use crate::plan::{
-    self, Action, AdoptRecord, Files, FleetEntry, FleetInput, FleetPolicy, Guards, Held, HeldReason,
+    self, Action, AdoptRecord, Begun, Files, FleetEntry, FleetInput, FleetPolicy, Guards, Held, HeldReason,
     Operation, Plan, Preview, Prune, RemovedRecord, Upgraded,
 };
 use crate::render::Settings;
@@ -224,7 +224,7 @@ pub(super) fn policy_of(planned: &Planned<'_>, live: &Live, options: &PlanOption
         revision: planned.revision.map(str::to_owned),
         prune: options.prune,
         force_conflicts: options.force_conflicts.clone(),
-        deleted_before: stored.map_or(0, |stored| stored.parent.spent_on(planned.content)),
+        begun: stored.map_or_else(Begun::default, |stored| stored.parent.begun_for(planned.content)),
         missing_namespaces: match makes_namespaces {
             true => live.missing_namespaces.clone(),
             false => BTreeSet::new(),

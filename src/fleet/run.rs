@@ -17,7 +17,7 @@ use crate::apply::{self, KeySource, Progress};
 use crate::client::Conflicts;
 use crate::object::kinds;
 use crate::plan::rollout::{Rollout, Waiting};
-use crate::plan::{ApprovedPlan, FailureKind, Operation, Outcome};
+use crate::plan::{Action, ApprovedPlan, FailureKind, Operation, Outcome};
 
 /// Whether a hub may get a fleet that it has never seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,13 +190,29 @@ async fn claim(
     let beginning = Beginning {
         namespaces: actions().map(|action| action.id.namespace.clone()).collect(),
         content: subject.content,
-        deletions: actions()
-            .filter(|action| matches!(action.operation, Operation::Delete { .. }))
-            .count(),
+        deletions: actions().filter_map(deleted).collect(),
         revision,
     };
     let before = stored.parent.before_run(fleet, &beginning);
     replace(access, &stored, &before).await
+}
+
+/// Returns the uid of the cluster that an action deletes.
+fn deleted(action: &Action) -> Option<String> {
+    match &action.operation {
+        Operation::Delete { uid, .. } => Some(uid.clone()),
+        Operation::Create { .. }
+        | Operation::Apply { .. }
+        | Operation::Adopt { .. }
+        | Operation::Issue { .. }
+        | Operation::Reissue { .. }
+        | Operation::Fill { .. }
+        | Operation::Grow { .. }
+        | Operation::Recreate { .. }
+        | Operation::PatchMetadata { .. }
+        | Operation::ChangeMembers { .. }
+        | Operation::ReplacePod { .. } => None,
+    }
 }
 
 pub(super) async fn replace(

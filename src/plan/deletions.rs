@@ -20,15 +20,15 @@ use crate::object::{Object, ObjectId, Unreadable, kinds};
 
 /// Plans the deletion of members that the files do not name, and lets go those of which a record says so.
 ///
-/// *Shape*: either all that may go or, when they are more than the budget, none. What is let go counts as well: it
-/// leaves the fleet, and a wrong record must not empty it. `replaced` are files whose clusters stay, and why.
+/// *Shape*: either all that may go or, when they are more than the budget, none but those that an earlier run had begun
+/// to delete. What is let go counts as well: it leaves the fleet, and a wrong record must not empty it. `replaced` are files whose clusters stay, and why.
 pub(super) fn plan(
     input: &FleetInput<'_>,
     policy: &FleetPolicy,
     named: &BTreeSet<&ObjectId>,
     replaced: &BTreeMap<&str, String>,
 ) -> (Vec<Action>, Vec<Held>) {
-    let mut members = 0;
+    let (mut members, mut begun_and_there) = (0_usize, 0);
     let mut leaving = Vec::new();
     let mut held = Vec::new();
     for (id, live) in input.observed.objects.iter() {
@@ -38,6 +38,7 @@ pub(super) fn plan(
             continue;
         }
         members += 1;
+        begun_and_there += usize::from(policy.begun.has(live));
         if named.contains(id) || live.text("/metadata/deletionTimestamp").is_some() {
             continue;
         }
@@ -51,16 +52,24 @@ pub(super) fn plan(
             None => leaving.push((id, live, record)),
         }
     }
-    let limit = policy.budget.limit(members + policy.deleted_before);
-    let left = limit.saturating_sub(policy.deleted_before);
-    if leaving.len() > left {
-        let waiting_on = over_budget(leaving.len(), left, policy, members);
-        held.extend(leaving.into_iter().map(|(id, ..)| Held {
+    let before = policy.begun.count();
+    let limit = policy
+        .budget
+        .limit(members.saturating_add(before - begun_and_there));
+    let left = limit.saturating_sub(before);
+    let (mut leaving, new): (Vec<_>, Vec<_>) = leaving
+        .into_iter()
+        .partition(|(_, live, _)| policy.begun.has(live));
+    if new.len() > left {
+        let waiting_on = over_budget(new.len(), left, policy, members);
+        held.extend(new.into_iter().map(|(id, ..)| Held {
             id: id.clone(),
             reason: HeldReason::OverBudget,
             waiting_on: waiting_on.clone(),
         }));
-        return (Vec::new(), held);
+    } else {
+        leaving.extend(new);
+        leaving.sort_by_key(|(id, ..)| *id);
     }
     let mut actions = Vec::new();
     for (id, live, record) in leaving {
@@ -142,7 +151,7 @@ pub(super) fn obstacle(
 
 fn over_budget(leaving: usize, left: usize, policy: &FleetPolicy, members: usize) -> String {
     let budget = policy.budget;
-    let before = match policy.deleted_before {
+    let before = match policy.begun.count() {
         0 => String::new(),
         before => format!(", {before} used by earlier runs"),
     };

@@ -80,7 +80,7 @@ pub struct FleetPolicy {
     pub prune: Prune,
     pub budget: Budget,
     /// Deletions of this very content that earlier runs began: trying again does not refill the budget.
-    pub deleted_before: usize,
+    pub begun: Begun,
     pub empty_set: EmptySet,
     pub files: Files,
     /// Field managers whose fields are taken over although they apply the same objects.
@@ -133,7 +133,7 @@ impl FleetPolicy {
             deletions: guards.deletions,
             prune: Prune::No,
             budget: guards.budget,
-            deleted_before: 0,
+            begun: Begun::default(),
             empty_set: guards.empty_set,
             files,
             force_conflicts: BTreeSet::new(),
@@ -167,6 +167,26 @@ impl Budget {
         let part = members.saturating_mul(percent).div_ceil(100);
         let part = if percent == 0 { 0 } else { part.max(1) };
         part.min(usize::try_from(self.count).unwrap_or(usize::MAX))
+    }
+}
+
+/// Deletions that were begun for one content of the files. Whether each was done, nobody may know: its run was killed,
+/// say. To do it again costs nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// Uids of the clusters.
+    pub uids: BTreeSet<String>,
+    /// How many more, whose uids are not known.
+    pub unnamed: usize,
+}
+
+impl Begun {
+    pub fn count(&self) -> usize {
+        self.uids.len().saturating_add(self.unnamed)
+    }
+
+    pub(super) fn has(&self, live: &Object) -> bool {
+        live.uid().is_some_and(|uid| self.uids.contains(uid))
     }
 }
 

@@ -50,8 +50,8 @@ pub use approve::{
 };
 pub use children::children;
 pub use entry::{
-    AdoptRecord, Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune, RemovedRecord,
-    place,
+    AdoptRecord, Begun, Budget, EmptySet, Files, FleetEntry, FleetInput, FleetPolicy, Preview, Prune,
+    RemovedRecord, place,
 };
 pub use fights::{Fights, PAUSE as FIGHT_PAUSE};
 pub use fleet::{candidates, fleet};
@@ -71,4 +71,4 @@ pub use upgrade::{Upgraded, of_upgrade};
 pub use withheld::{hidden_places, hidden_values, put_back};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

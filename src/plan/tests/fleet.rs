@@ -251,7 +251,7 @@ fn the_table_of_deletions_holds(
 #[rstest]
 #[case::errors(|policy: &mut FleetPolicy| policy.files = Files::WithErrors, "ErrorFindings")]
 #[case::no_budget(|policy: &mut FleetPolicy| policy.budget.count = 0, "OverBudget")]
-#[case::spent(|policy: &mut FleetPolicy| policy.deleted_before = 1, "OverBudget")]
+#[case::spent(|policy: &mut FleetPolicy| policy.begun.unnamed = 1, "OverBudget")]
 #[case::empty(|policy: &mut FleetPolicy| policy.empty_set = EmptySet::Suspicious, "EmptySet")]
 fn every_guard_alone_stops_a_deletion(#[case] guard: fn(&mut FleetPolicy), #[case] reason: &str) {
     let mut policy = FleetPolicy {
@@ -268,6 +268,24 @@ fn every_guard_alone_stops_a_deletion(#[case] guard: fn(&mut FleetPolicy), #[cas
         lines(&planned(&[], &live(|_| {}), &policy)),
         [format!("! berlin {reason}")]
     );
+}
+
+#[test]
+fn a_deletion_that_was_begun_is_finished_whatever_is_left_of_the_budget() {
+    let observed = hub(&[edge(json!({})), entry("edge", "munich", json!({}))]);
+    let munich = observed.objects.get(&cluster_id("edge", "munich")).unwrap();
+    let begun = Begun {
+        uids: [munich.uid().unwrap().to_owned()].into(),
+        unnamed: 0,
+    };
+    let policy = FleetPolicy {
+        deletions: Deletions::Omission,
+        empty_set: EmptySet::Allowed,
+        begun,
+        ..policy()
+    };
+    let plan = planned(&[], &observed, &policy);
+    assert_eq!(lines(&plan), ["- munich disruptive", "! berlin OverBudget"]);
 }
 
 #[test]

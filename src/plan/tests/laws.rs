@@ -83,12 +83,15 @@ fn policies() -> impl Strategy<Value = FleetPolicy> {
         prop::sample::select(vec![Files::Sound, Files::Sound, Files::WithErrors]),
     )
         .prop_map(
-            |(id, deletions, prune, (count, percent), deleted_before, empty_set, files)| FleetPolicy {
+            |(id, deletions, prune, (count, percent), unnamed, empty_set, files)| FleetPolicy {
                 id,
                 deletions,
                 prune,
                 budget: Budget { count, percent },
-                deleted_before,
+                begun: Begun {
+                    unnamed,
+                    ..Begun::default()
+                },
                 empty_set,
                 files,
                 ..policy()
@@ -202,8 +205,9 @@ proptest! {
         let plan = world.plan();
         let deleted = deletions(&plan);
         let policy = &world.policy;
-        let members = world.observed.objects.len() + policy.deleted_before;
-        prop_assert!(deleted.len() + policy.deleted_before.min(deleted.len() * 9) <= policy.budget.limit(members));
+        let before = policy.begun.count();
+        let members = world.observed.objects.len() + before;
+        prop_assert!(deleted.len() + before.min(deleted.len() * 9) <= policy.budget.limit(members));
         let is_off = policy.id.is_none()
             || policy.files == Files::WithErrors
             || policy.deletions == Deletions::Tombstone

@@ -4,7 +4,7 @@ mod adopt;
 mod children;
 mod fleet;
 mod laws;
-mod model;
+pub(crate) mod model;
 mod preview;
 mod removed;
 mod replaced;
@@ -57,7 +57,7 @@ fn policy() -> FleetPolicy {
             count: 10,
             percent: 10,
         },
-        deleted_before: 0,
+        begun: Default::default(),
         empty_set: EmptySet::Suspicious,
         files: Files::Sound,
         force_conflicts: Default::default(),

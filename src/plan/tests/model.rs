@@ -78,34 +78,46 @@ fn execute(server: &mut Observed, action: &Action, manager: &str) {
 
 fn create(server: &mut Observed, id: &ObjectId, body: &Object, manager: &str) {
     assert!(server.objects.get(id).is_none(), "{id} exists");
-    let mut live = body.clone();
+    let mut live = merged(None, body, manager);
     live.0["metadata"]["uid"] = json!(format!("uid-of-{}-{}", id.kind.plural, id.name));
     live.0["metadata"]["generation"] = json!(1);
-    if id.kind == kinds::K0SMOTRON_CLUSTER && live.0["spec"]["replicas"].is_null() {
-        live.0["spec"]["replicas"] = json!(1);
-    }
-    manage(&mut live, body, manager);
     put(server, id, live);
 }
 
 fn update(server: &mut Observed, id: &ObjectId, uid: &str, body: &Object, manager: &str) {
-    let mut live = server.objects.remove(id).expect("an applied object exists");
+    let live = server.objects.remove(id).expect("an applied object exists");
     assert_eq!(live.uid(), Some(uid), "{id}");
-    let entries = live
-        .0
-        .pointer("/metadata/managedFields")
-        .and_then(Value::as_array);
-    let before = entries
-        .into_iter()
-        .flatten()
-        .find(|entry| entry["manager"] == manager)
-        .map(|entry| entry["fieldsV1"].clone());
-    if let Some(before) = before {
-        remove_unapplied(&mut live.0, &before, &body.0);
+    put(server, id, merged(Some(&live), body, manager));
+}
+
+/// Returns what a server-side apply makes of what is there, or of nothing, before the server numbers it.
+pub(crate) fn merged(live: Option<&Object>, body: &Object, manager: &str) -> Object {
+    let mut merged = match live {
+        None => body.clone(),
+        Some(live) => {
+            let mut merged = live.clone();
+            let entries = live
+                .0
+                .pointer("/metadata/managedFields")
+                .and_then(Value::as_array);
+            let before = entries
+                .into_iter()
+                .flatten()
+                .find(|entry| entry["manager"] == manager)
+                .map(|entry| entry["fieldsV1"].clone());
+            if let Some(before) = before {
+                remove_unapplied(&mut merged.0, &before, &body.0);
+            }
+            overlay(&mut merged.0, &body.0);
+            merged
+        }
+    };
+    let is_cluster = body.text("/kind") == Some(kinds::K0SMOTRON_CLUSTER.kind);
+    if is_cluster && merged.0["spec"]["replicas"].is_null() {
+        merged.0["spec"]["replicas"] = json!(1);
     }
-    overlay(&mut live.0, &body.0);
-    manage(&mut live, body, manager);
-    put(server, id, live);
+    manage(&mut merged, body, manager);
+    merged
 }
 
 fn put(server: &mut Observed, id: &ObjectId, mut live: Object) {
