@@ -82,13 +82,19 @@ impl Rolling<'_> {
                 },
                 Err(error) => break Some(Cause::of(&error)),
             }
-            let done = self.send(left.take(&open), end).await;
+            let part = left.take(&open);
+            let done = self.send(part.clone(), end).await;
+            let lost = self.lost(&part, &done);
             outcome.results.extend(done.results);
             let mut state = stored.parent.rollout.clone().unwrap_or_default();
             self.rollout.take_back(&mut state, &outcome.results);
             match self.remember(&stored, state).await {
                 Ok(remembered) => stored = remembered,
                 Err(error) => break Some(Cause::of(&error)),
+            }
+            // What such a cluster ran before would pass for the evidence of what may never have been written.
+            if let (Some(lost), false) = (lost, left.is_empty()) {
+                break Some(Cause::Error(format!("whether {lost} was changed is not known")));
             }
             // What waits for nothing was sent.
             let Some(waiting) = waiting.filter(|_| !left.is_empty()) else {
@@ -132,6 +138,19 @@ impl Rolling<'_> {
         };
         let keys = KeySource::at(Timestamp::now());
         apply::run(self.access.clusters, &part, &how, keys, self.progress, self.stop).await
+    }
+
+    /// Returns a change that others wait for, of which nobody knows whether it was made.
+    fn lost(&self, part: &ApprovedPlan, done: &Outcome) -> Option<ObjectId> {
+        let waves = part.waves().iter().filter(|wave| self.rollout.has(&wave.name));
+        let is_gated = |id: &ObjectId| {
+            let mut waves = waves.clone();
+            waves.any(|wave| wave.actions.iter().any(|action| action.id == *id))
+        };
+        let mut results = done.results.iter();
+        results
+            .find(|(id, result)| matches!(result, ActionResult::Unknown(_)) && is_gated(id))
+            .map(|(id, _)| id.clone())
     }
 
     /// Waits for the next look. Returns whether there is one.

@@ -339,10 +339,16 @@ impl Planner<'_> {
             held: self.held,
             unchanged: self.unchanged,
         };
-        match &self.policy.rollout {
-            Some(rollout) => rollout.arrange(plan, self.input.observed),
-            None => plan,
-        }
+        let Some(rollout) = &self.policy.rollout else {
+            return plan;
+        };
+        let observed = self.input.observed;
+        let is_unseen = |entry: &&FleetEntry| {
+            observed.objects.get(&entry.id).is_none() && gap(observed, &entry.id).is_some()
+        };
+        let unseen = self.input.desired.iter().filter(is_unseen);
+        let unseen = unseen.map(|entry| (&entry.id, &entry.object));
+        rollout.hold_behind(unseen, rollout.arrange(plan, observed))
     }
 }
 

@@ -19,11 +19,11 @@ pub use evidence::{Evidence, Verdict, of_cluster, with_sets};
 pub use state::{Changed, Phase, State, StateError};
 pub use step::{Step, Waiting, step};
 
-use super::{Action, Impact, Operation, Plan, Wave};
+use super::{Action, Held, HeldReason, Impact, Operation, Plan, Wave, sort_held};
 use crate::api::fleet::FleetSpec;
 use crate::api::fleet_rollout::{self, Amount, CANARY, DELETIONS, OnFailure, REST};
 use crate::api::selector::Selector;
-use crate::object::{Object, Observed, kinds};
+use crate::object::{Object, ObjectId, Observed, kinds};
 
 /// How a fleet is rolled out.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,6 +146,38 @@ impl Rollout {
             held,
             unchanged,
         }
+    }
+}
+
+impl Rollout {
+    /// Holds the changes of an arranged plan whose wave comes after that of a cluster which cannot be seen: whether that
+    /// one runs what the files say is not known.
+    ///
+    /// *Shape*: `unseen` are clusters as the files want them.
+    pub fn hold_behind<'a>(
+        &self,
+        unseen: impl Iterator<Item = (&'a ObjectId, &'a Object)>,
+        mut plan: Plan,
+    ) -> Plan {
+        let place = |name: &str| self.stages.iter().position(|stage| stage.name == name);
+        let of_object = |object: &Object| place(&self.stage_of(object)?.name);
+        let unseen = unseen.filter_map(|(id, object)| Some((of_object(object)?, id)));
+        let Some((first, id)) = unseen.min() else {
+            return plan;
+        };
+        let waiting_on = format!("its wave comes after that of {id}, which cannot be read");
+        for wave in &mut plan.waves {
+            if place(&wave.name).is_some_and(|place| place > first) {
+                plan.held.extend(wave.actions.drain(..).map(|action| Held {
+                    id: action.id,
+                    reason: HeldReason::Waiting,
+                    waiting_on: waiting_on.clone(),
+                }));
+            }
+        }
+        plan.waves.retain(|wave| !wave.actions.is_empty());
+        sort_held(&mut plan.held);
+        plan
     }
 }
 

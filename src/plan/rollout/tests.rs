@@ -472,3 +472,28 @@ fn a_state_of_a_newer_version_is_not_used() {
     assert_eq!(State::read(&text), Err(StateError::Newer(2)));
     assert!(matches!(State::read("{"), Err(StateError::Malformed(_))));
 }
+
+#[test]
+fn waves_behind_that_of_a_cluster_that_cannot_be_read_are_held() {
+    let rollout = rollout(three());
+    let changes = ["canary", "prod", "lab"].map(|stage| change(stage, stage, Impact::Rolling));
+    let changes: Vec<Action> = changes
+        .into_iter()
+        .chain([change("safe", "prod", Impact::Safe)])
+        .collect();
+    let names = ["canary", "prod", "lab", "safe"];
+    let arranged = rollout.arrange(plan(changes, Vec::new()), &observed(&names));
+    let held = |stage: &str| {
+        let unseen = change("far", stage, Impact::Rolling);
+        let body = gated_body(&unseen).unwrap();
+        let plan = rollout.hold_behind([(&unseen.id, body)].into_iter(), arranged.clone());
+        plan.held.into_iter().map(|held| held.id.name).collect::<Vec<_>>()
+    };
+    assert_eq!(held("canary"), ["lab", "prod"]);
+    assert_eq!(held("prod"), ["lab"]);
+    assert!(held("lab").is_empty());
+    assert_eq!(
+        rollout.hold_behind(std::iter::empty(), arranged.clone()),
+        arranged
+    );
+}
