@@ -1,11 +1,11 @@
 //! Takes, keeps and gives back the lease that [`super::decide`] decides about.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::decide::{Decision, Moment, Params, View, decide};
 use crate::client::{Client, ClientError, Conflicts, Created, chain};

@@ -107,6 +107,8 @@ pub async fn out(
     settings: &Settings,
     stop: &CancellationToken,
 ) -> Result<Carried, CarryError> {
+    // Of all the files: a budget is not had twice by writing only a part of them.
+    let content = fleet::content(reading);
     let (reading, outside) = ceiling::within_namespaces(reading.clone(), &settings.limits);
     let options = PlanOptions {
         prune: Prune::No,
@@ -129,12 +131,9 @@ pub async fn out(
     settings.fights().leave(&mut limited.plan, Instant::now());
     let approval = Approval {
         writes: Consent::Given,
-        deletions: Consent::NotGiven,
-        data_loss: if settings.max_impact == MaxImpact::DataLoss {
-            Consent::Given
-        } else {
-            Consent::NotGiven
-        },
+        // What the limits hold back is not in the plan any more.
+        deletions: consent(settings.limits.may_delete()),
+        data_loss: consent(settings.max_impact == MaxImpact::DataLoss),
     };
     let approved = plan::approve(limited.plan.clone(), &approval)
         .map_err(|source| CarryError::Fleet(FleetError::Refused { source }))?;
@@ -152,7 +151,6 @@ pub async fn out(
         // A pass must not wait for pods: others would wait for it.
         pace: Pace::OneStep,
     };
-    let content = fleet::content(&reading);
     let subject = fleet::Subject {
         lock: lock.as_ref(),
         content: &content,
@@ -179,6 +177,13 @@ pub async fn out(
         outcome: executed.outcome,
         waiting: executed.waiting,
     })
+}
+
+fn consent(is_given: bool) -> Consent {
+    match is_given {
+        true => Consent::Given,
+        false => Consent::NotGiven,
+    }
 }
 
 /// Names a run in the lock of its fleet. No two runs are named alike: none may take the lock of another for its own.

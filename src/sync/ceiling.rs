@@ -1,4 +1,4 @@
-//! What a sync may do of a plan: never delete, never more than its impact, never outside its namespaces.
+//! What a sync may do of a plan: delete only within its limits, never more than its impact, never outside its namespaces.
 
 use std::collections::BTreeSet;
 
@@ -104,7 +104,7 @@ fn why_not(
     limits: &Limits,
     dropped: &BTreeSet<ObjectId>,
 ) -> Option<(HeldReason, String)> {
-    if matches!(action.operation, Operation::Delete { .. }) {
+    if matches!(action.operation, Operation::Delete { .. }) && !limits.may_delete() {
         let text = "a sync deletes nothing; `k0smotron-fleet apply --prune` does";
         return Some((HeldReason::DeletionsOff, text.to_owned()));
     }

@@ -2,9 +2,10 @@
 //!
 //! A FleetSync (or a path) -> commit -> plan -> approved as far as its ceilings allow -> apply -> status (or log).
 //!
-//! **Invariants:** nothing is ever deleted here. A source that cannot be read changes nothing but the status. Whatever
-//! is read or written for a sync is read and written as the ServiceAccount that it names; only its own status and
-//! Events are not. A look that finds the same commit sends no request to the API server.
+//! **Invariants:** nothing is deleted here unless the limits of a sync let it, which those of no FleetSync can yet. A
+//! source that cannot be read changes nothing but the status. Whatever is read or written for a sync is read and written
+//! as the ServiceAccount that it names; only its own status and Events are not. A look that finds the same commit sends
+//! no request to the API server.
 
 mod carry;
 mod ceiling;
@@ -186,3 +187,6 @@ impl Syncs {
         }
     }
 }
+
+#[cfg(test)]
+mod laws;

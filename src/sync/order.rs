@@ -53,6 +53,17 @@ pub struct Limits {
     pub fleet_id: Option<String>,
     /// Empty: all that the account may.
     pub namespaces: BTreeSet<String>,
+    /// `Omission`: what the Fleet lets go may go. Otherwise nothing is deleted, whatever it says.
+    pub deletions: Option<Deletions>,
+}
+
+impl Limits {
+    pub fn may_delete(&self) -> bool {
+        match self.deletions {
+            Some(Deletions::Omission) => true,
+            None | Some(Deletions::Never | Deletions::Tombstone) => false,
+        }
+    }
 }
 
 /// Why a FleetSync is not followed until somebody changes it.
@@ -105,6 +116,7 @@ impl Order {
             limits: Limits {
                 fleet_id: limits.fleet_id,
                 namespaces: limits.namespaces.into_iter().collect(),
+                deletions: limits.deletions,
             },
         })
     }
