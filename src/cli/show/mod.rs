@@ -15,3 +15,6 @@ pub mod table;
 pub mod text;
 pub mod why;
 pub mod yaml;
+
+#[cfg(test)]
+mod secret_tests;
