@@ -25,6 +25,7 @@ mod run;
 mod saved;
 pub mod select;
 pub mod selector;
+mod waiting;
 mod writers;
 
 pub use admission::Admission;
@@ -40,6 +41,7 @@ pub use protection::{Protection, protect, unprotect};
 pub use rolling::{evidence, steer};
 pub use run::{Executed, FirstApply, Pace, RunOptions, Subject, execute, may_write};
 pub use saved::{Values, check, look_again, save};
+pub use waiting::{Awaited, WaitOptions, Waited, wait};
 pub use writers::{Followers, followers, loosened};
 
 use crate::api::fleet::Fleet;

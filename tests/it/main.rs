@@ -33,6 +33,7 @@ mod cli_saved;
 mod cli_shown;
 mod cli_ssh;
 mod cli_status;
+mod cli_wait;
 mod cli_writers;
 mod demo;
 mod docs_ci;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -27,8 +28,8 @@ use crate::cli::ui::Ui;
 use crate::cli::who;
 use crate::cli::writers::{self, Written};
 use crate::fleet::{
-    self, Access, Executed, FirstApply, FleetError, Live, Lock, LockEnd, LockOptions, Pace, RunOptions,
-    Subject, Values,
+    self, Access, Awaited, Executed, FirstApply, FleetError, Live, Lock, LockEnd, LockOptions, Pace,
+    RunOptions, Subject, Values, WaitOptions, Waited,
 };
 use crate::lease::Holder;
 use crate::plan::rollout::Waiting;
@@ -61,6 +62,13 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_LOCK_TIMEOUT", default_value = "30s",
           value_parser = crate::cli::args::wait)]
     lock_timeout: Duration,
+    /// Wait until the clusters that were written run what was written, and those that were deleted are gone
+    #[arg(long, env = "K0SMOTRON_FLEET_WAIT", value_parser = FalseyValueParser::new())]
+    wait: bool,
+    /// Longest time that --wait waits after the last write
+    #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_WAIT_TIMEOUT", default_value = "10m",
+          value_parser = crate::cli::args::wait)]
+    wait_timeout: Duration,
     #[command(flatten)]
     overrides: writers::Overrides,
     #[command(flatten)]
@@ -210,7 +218,7 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
     };
     let written = write.await;
     release(lock).await;
-    written
+    end(written?, arguments, access, ui).await
 }
 
 /// Refuses what moved, what a guard holds, and what the plan does not hold and nobody else has.
@@ -248,7 +256,7 @@ async fn write_saved(
     checked: Checked,
     lock: Option<&Lock>,
     ui: &mut Ui,
-) -> Result<Exit, CliError> {
+) -> Result<Run, CliError> {
     let approval = Approval {
         writes: Consent::Given,
         deletions: Consent::Given,
@@ -268,13 +276,13 @@ async fn write_saved(
         content: &saved.content,
     };
     let (executed, is_interrupted) = execute(access, subject, live, &approved, &options, ui).await?;
-    let run = Run {
-        plan: &checked.plan,
-        executed: &executed,
-        is_interrupted,
+    Ok(Run {
         left_out: LeftOut::of(!checked.stale.is_empty() || saved.has_errors),
-    };
-    finish(&run, saved::document(saved), arguments.output.output, ui)
+        plan: checked.plan,
+        executed,
+        is_interrupted,
+        document: saved::document(saved),
+    })
 }
 
 async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
@@ -321,7 +329,7 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
     };
     let written = write.await;
     release(lock).await;
-    written
+    end(written?, arguments, access, ui).await
 }
 
 fn show(prepared: &Prepared, arguments: &Arguments, ui: &mut Ui) -> Result<(), CliError> {
@@ -352,7 +360,7 @@ async fn write_prepared(
     access: Access<'_>,
     lock: Option<&Lock>,
     ui: &mut Ui,
-) -> Result<Exit, CliError> {
+) -> Result<Run, CliError> {
     let options = arguments.run_options(prepared.files.tree.revision.as_deref());
     let content = fleet::content(&prepared.files.reading);
     let subject = Subject {
@@ -363,13 +371,13 @@ async fn write_prepared(
     if lock.is_some() && approved.is_empty() {
         ui.status("the hub remembers the guards of the Fleet");
     }
-    let run = Run {
-        plan: &prepared.plan,
-        executed: &executed,
+    Ok(Run {
+        plan: prepared.plan.clone(),
+        executed,
         is_interrupted,
         left_out: LeftOut::of(prepared.files.reading.findings.has_errors()),
-    };
-    finish(&run, prepared.document(), arguments.output.output, ui)
+        document: prepared.document(),
+    })
 }
 
 /// Gives the lock back also when the run failed: a program that ends at once would leave it to expire.
@@ -418,33 +426,69 @@ impl LeftOut {
 }
 
 /// A run that ended.
-struct Run<'a> {
-    plan: &'a Plan,
-    executed: &'a Executed,
+struct Run {
+    plan: Plan,
+    executed: Executed,
     is_interrupted: bool,
     left_out: LeftOut,
+    /// The plan, as JSON.
+    document: Map<String, Value>,
 }
 
-/// Says what came of it. `document` is the plan.
-fn finish(
-    run: &Run<'_>,
-    mut document: Map<String, Value>,
-    format: Format,
-    ui: &mut Ui,
-) -> Result<Exit, CliError> {
+/// Waits if that is asked for, and says what came of it all. Other runs may write meanwhile.
+async fn end(run: Run, arguments: &Arguments, access: Access<'_>, ui: &mut Ui) -> Result<Exit, CliError> {
+    let format = arguments.output.output;
+    if format == Format::Text && !run.plan.is_empty() {
+        ui.answer(&outcome::text(&run.plan, &run.executed.outcome))?;
+    }
+    let waited = match arguments.wait && !run.is_interrupted {
+        true => Some(wait(&run, arguments.wait_timeout, access, ui).await?),
+        false => None,
+    };
+    if let (Format::Text, Some(waited), false) = (format, &waited, run.plan.is_empty()) {
+        ui.answer(&outcome::waited(waited))?;
+    }
+    finish(run, waited.as_ref(), format, ui)
+}
+
+async fn wait(run: &Run, timeout: Duration, access: Access<'_>, ui: &mut Ui) -> Result<Waited, CliError> {
+    let awaited = Awaited::of(&run.plan, &run.executed.outcome);
+    let options = WaitOptions {
+        timeout,
+        look_every: LOOK_EVERY,
+    };
+    let stop = CancellationToken::new();
+    signal::cancel_on_interrupt(&stop)?;
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let nothing = Plan::default();
+    let shown = progress::show(receiver, &nothing, ui);
+    let looks = async {
+        let sender = sender;
+        fleet::wait(access.clusters, &awaited, options, &sender, &stop).await
+    };
+    let (waited, ()) = tokio::join!(looks, shown);
+    Ok(waited)
+}
+
+/// Says what is to be said besides.
+fn finish(run: Run, waited: Option<&Waited>, format: Format, ui: &mut Ui) -> Result<Exit, CliError> {
     let Run {
-        plan,
+        plan: _,
         executed,
         is_interrupted,
         left_out,
-    } = *run;
+        mut document,
+    } = run;
     let result = &executed.outcome;
+    let is_interrupted = is_interrupted || waited.is_some_and(|waited| waited.is_interrupted);
     match format {
-        Format::Text if plan.is_empty() => {}
-        Format::Text => ui.answer(&outcome::text(plan, result))?,
+        Format::Text => {}
         Format::Json => {
             document.insert("results".to_owned(), outcome::json(result));
             document.insert("isInterrupted".to_owned(), json!(is_interrupted));
+            if let Some(waited) = waited {
+                document.insert("waited".to_owned(), outcome::json_of_waited(waited));
+            }
             ui.answer(&json::document("apply", document.into()))?;
         }
     }
@@ -465,7 +509,11 @@ fn finish(
         ui.hint("look with `rollout status`; `rollout resume` lets it go on with the next `apply`");
         return Ok(Exit::Partial);
     }
-    let is_whole = result.is_complete() && left_out == LeftOut::Nothing;
+    let is_ready = waited.is_none_or(|waited| waited.lacking.is_empty());
+    if !is_ready {
+        ui.hint("all of it was written; look with `status -w`, or wait longer with `--wait-timeout 30m`");
+    }
+    let is_whole = result.is_complete() && left_out == LeftOut::Nothing && is_ready;
     if !result.is_complete() {
         ui.hint("run the same command again to do the rest");
     }

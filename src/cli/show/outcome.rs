@@ -10,6 +10,7 @@ use super::table;
 use super::text;
 pub use super::text::name;
 use crate::apply::Ending;
+use crate::fleet::Waited;
 use crate::object::ObjectId;
 use crate::plan::{ActionResult, Operation, Outcome, Plan, Verb};
 
@@ -23,6 +24,28 @@ pub fn line(id: &ObjectId, done: &str, ending: &Ending) -> String {
         Ending::Failed(failure) => format!("failed: {name}: {}", failure.message),
         Ending::Unknown(failure) => format!("done or not: {name}: {}", failure.message),
     }
+}
+
+/// Returns what is not there in time, with what it lacks, and how much is.
+pub fn waited(waited: &Waited) -> String {
+    let mut text = String::new();
+    for (id, why) in &waited.lacking {
+        text.push_str(&format!("  ! {}  not ready\n", name(id)));
+        text.push_str(&table::indented(why, 6));
+    }
+    let (ready, lacking) = (waited.ready.len(), waited.lacking.len());
+    format!("{text}Waited: {ready} ready, {lacking} not ready\n")
+}
+
+/// Returns the same as JSON.
+pub fn json_of_waited(waited: &Waited) -> Value {
+    let ready: Vec<Value> = waited.ready.iter().map(id).collect();
+    let lacking: Vec<Value> = waited
+        .lacking
+        .iter()
+        .map(|(object, why)| json!({ "object": id(object), "lacks": why }))
+        .collect();
+    json!({ "ready": ready, "notReady": lacking })
 }
 
 /// Returns what was not done, the same reason told once for many, and the summary as the last line.
