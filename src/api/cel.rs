@@ -5,13 +5,14 @@
 //! **Invariant:** nothing here knows a rule. They are read from the schema that is installed, after the nulls are
 //! dropped and the defaults filled in, as the server does.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use kube::core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::crd::Definition;
-use super::schema;
+use super::schema::{self, VALIDATIONS};
 
 /// A rule that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,29 +35,46 @@ pub fn violations(spec: &Value, old: Option<&Value>) -> Vec<Violation> {
 /// Returns the rules that the spec of an object breaks, as [`violations`] does for a cluster.
 pub fn violations_of(definition: Definition, spec: &Value, old: Option<&Value>) -> Vec<Violation> {
     let rules = rules(definition);
-    let stored =
-        |spec: &Value| json!({"spec": schema::as_stored(&rules.spec, Some(spec)).unwrap_or(Value::Null)});
-    let (object, old) = (stored(spec), old.map(stored));
-    let Err(errors) = rules
-        .validator
-        .validate_compiled(&rules.compiled, &object, old.as_ref())
-    else {
-        return Vec::new();
-    };
-    let mut violations: Vec<Violation> = errors
-        .into_vec()
-        .into_iter()
-        // A rule over a value of a wrong type has no verdict; the type is the finding, and the server says no more.
-        .filter(|error| {
-            error.kind == ErrorKind::ValidationFailure || jsonschema::is_valid(&rules.closed, &object["spec"])
-        })
-        .map(|error| Violation {
-            pointer: pointer(&error.field_path),
-            message: error.message,
+    let (spec, old) = (rules.stored(spec), old.map(|old| rules.stored(old)));
+    let mut violations: Vec<Violation> = rules
+        .shares
+        .iter()
+        .flat_map(|share| {
+            let old = old.as_ref().map(|old| share.part(old));
+            rules.judge(share, &share.part(&spec), old.as_ref(), &spec)
         })
         .collect();
     violations.sort();
     violations
+}
+
+/// What was said about specs of K0smotronClusters, by the parts that were judged.
+///
+/// Rules cost ten times as much as all else that is asked of a cluster, and the clusters of a fleet are mostly alike:
+/// only the parts in which one differs from those before it are judged again.
+#[derive(Default)]
+pub struct Remembered {
+    /// By share, and by the part of the spec it reads, as JSON text.
+    by_part: HashMap<(usize, String), Vec<Violation>>,
+}
+
+impl Remembered {
+    /// Returns what [`violations`] does for a spec without one before it.
+    pub fn violations(&mut self, spec: &Value) -> Vec<Violation> {
+        let rules = rules(Definition::Cluster);
+        let spec = rules.stored(spec);
+        let mut violations = Vec::new();
+        for (index, share) in rules.shares.iter().enumerate() {
+            let part = share.part(&spec);
+            let found = self
+                .by_part
+                .entry((index, part.to_string()))
+                .or_insert_with(|| rules.judge(share, &part, None, &spec));
+            violations.extend(found.iter().cloned());
+        }
+        violations.sort();
+        violations
+    }
 }
 
 /// Returns the spec of a K0smotronCluster as the server stores it: nulls dropped, `replicas` filled in, never absent.
@@ -87,24 +105,123 @@ pub fn form(pointer: &str) -> Option<&'static str> {
 struct Rules {
     spec: Value,
     closed: Value,
-    compiled: CompiledSchema,
+    shares: Vec<Share>,
     validator: Validator,
+}
+
+/// Rules that read nothing of a spec but some of its fields: those below one field, or those on the spec itself.
+struct Share {
+    fields: BTreeSet<String>,
+    compiled: CompiledSchema,
+}
+
+impl Rules {
+    fn new(definition: Definition) -> Self {
+        let spec = definition.schema()["properties"]["spec"].take();
+        let properties = spec["properties"].as_object().cloned().unwrap_or_default();
+        let mut shares = Vec::new();
+        if let Some(own) = spec[VALIDATIONS].as_array() {
+            let fields = fields_read(own).unwrap_or_else(|| properties.keys().cloned().collect());
+            let read: Map<String, Value> = properties
+                .iter()
+                .filter(|(name, _)| fields.contains(*name))
+                .map(|(name, property)| (name.clone(), schema::without_rules(property.clone())))
+                .collect();
+            let schema = json!({"type": "object", "properties": read, VALIDATIONS: own});
+            shares.push(Share::new(fields, schema));
+        }
+        let below = properties
+            .into_iter()
+            .filter(|(_, property)| schema::has_rules(property));
+        shares.extend(below.map(|(name, property)| {
+            let fields = BTreeSet::from([name.clone()]);
+            Share::new(fields, json!({"type": "object", "properties": {name: property}}))
+        }));
+        Self {
+            closed: schema::closed(spec.clone()),
+            spec,
+            shares,
+            validator: Validator::new(),
+        }
+    }
+
+    fn stored(&self, spec: &Value) -> Value {
+        schema::as_stored(&self.spec, Some(spec)).unwrap_or(Value::Null)
+    }
+
+    /// Evaluates the rules of a share. `spec` is the whole, of which `part` is what they read.
+    fn judge(&self, share: &Share, part: &Value, old: Option<&Value>, spec: &Value) -> Vec<Violation> {
+        let object = json!({ "spec": part });
+        let old = old.map(|old| json!({ "spec": old }));
+        let verdict = self
+            .validator
+            .validate_compiled(&share.compiled, &object, old.as_ref());
+        let Err(errors) = verdict else {
+            return Vec::new();
+        };
+        errors
+            .into_vec()
+            .into_iter()
+            // A rule over a value of a wrong type has no verdict; the type is the finding, and the server says no more.
+            .filter(|error| {
+                error.kind == ErrorKind::ValidationFailure || jsonschema::is_valid(&self.closed, spec)
+            })
+            .map(|error| Violation {
+                pointer: pointer(&error.field_path),
+                message: error.message,
+            })
+            .collect()
+    }
+}
+
+impl Share {
+    fn new(fields: BTreeSet<String>, spec: Value) -> Self {
+        let object = json!({"type": "object", "properties": {"spec": spec}});
+        Self {
+            fields,
+            compiled: compile_schema(&object),
+        }
+    }
+
+    /// Returns the part of a spec that the rules read.
+    fn part(&self, spec: &Value) -> Value {
+        let Value::Object(written) = spec else {
+            return spec.clone();
+        };
+        let read = written.iter().filter(|(name, _)| self.fields.contains(*name));
+        Value::Object(read.map(|(name, field)| (name.clone(), field.clone())).collect())
+    }
 }
 
 /// Compiling takes a thousand times as long as evaluating, so it is done once a process.
 fn rules(definition: Definition) -> &'static Rules {
     static RULES: [OnceLock<Rules>; Definition::ALL.len()] =
         [const { OnceLock::new() }; Definition::ALL.len()];
-    RULES[definition as usize].get_or_init(|| {
-        let spec = definition.schema()["properties"]["spec"].take();
-        let object = json!({"type": "object", "properties": {"spec": spec}});
-        Rules {
-            compiled: compile_schema(&object),
-            closed: schema::closed(spec.clone()),
-            spec,
-            validator: Validator::new(),
+    RULES[definition as usize].get_or_init(|| Rules::new(definition))
+}
+
+/// Returns the fields of `self` that rules read; `None` when one reads it as a whole.
+fn fields_read(rules: &[Value]) -> Option<BTreeSet<String>> {
+    let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let mut fields = BTreeSet::new();
+    for rule in rules {
+        let expression = rule["rule"].as_str()?;
+        for name in ["self", "oldSelf"] {
+            for (at, _) in expression.match_indices(name) {
+                if expression[..at].ends_with(is_word) {
+                    continue;
+                }
+                let rest = &expression[at + name.len()..];
+                if rest.starts_with(is_word) {
+                    continue;
+                }
+                let field = rest.strip_prefix('.')?;
+                let end = field.find(|character| !is_word(character)).unwrap_or(field.len());
+                fields.insert(field[..end].to_owned());
+            }
         }
-    })
+    }
+    Some(fields)
 }
 
 /// Turns the server's notation of a place, `spec.mounts[1].path`, into a pointer. No field of ours has a dot.
@@ -131,5 +248,61 @@ mod tests {
         for none in ["/spec/replicas", "/spec/nothing/at/all", "/metadata/name", ""] {
             assert_eq!(form(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn what_rules_read_is_told_from_their_expressions() {
+        let read = |expression: &str| fields_read(&[json!({"rule": expression})]);
+        let fields = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(
+            read("has(self.a) ? self.a.b == oldSelf.c.all(x, x == self.d) : itself.e"),
+            fields(&["a", "c", "d"])
+        );
+        assert_eq!(read("1 == 1"), fields(&[]));
+        for whole in ["self == oldSelf", "self['a'] == 1", "self.a == oldSelf"] {
+            assert_eq!(read(whole), None, "{whole}");
+        }
+    }
+
+    #[test]
+    fn every_rule_is_in_one_share_and_reads_nothing_beside_it() {
+        for definition in Definition::ALL {
+            let rules = rules(definition);
+            let own = rules.spec[VALIDATIONS].as_array().map_or(&[][..], Vec::as_slice);
+            assert!(
+                fields_read(own).is_some(),
+                "{definition:?}: a rule reads the whole spec"
+            );
+            let properties = rules.spec["properties"].as_object().expect("a spec has fields");
+            let below = properties
+                .values()
+                .filter(|property| schema::has_rules(property))
+                .count();
+            assert_eq!(
+                rules.shares.len(),
+                below + usize::from(!own.is_empty()),
+                "{definition:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_part_that_was_judged_before_gives_the_same_verdict_again() {
+        let mut remembered = Remembered::default();
+        let alike = |name: &str| {
+            json!({"externalAddress": name, "version": "new", "ttl": "0s", "ingress": {"apiHost": "a.example.org",
+                "konnectivityHost": "a.example.org"}})
+        };
+        for name in ["one.example.org", "two.example.org", "not an address"] {
+            let spec = alike(name);
+            assert_eq!(remembered.violations(&spec), violations(&spec, None), "{name}");
+            assert!(violations(&spec, None).len() >= 3, "{name}");
+        }
+        let judged = remembered.by_part.len();
+        assert_eq!(
+            judged,
+            rules(Definition::Cluster).shares.len() + 2,
+            "only the address is judged again"
+        );
     }
 }

@@ -8,6 +8,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::schema::VALIDATIONS;
+
 /// What is said about one place of a spec.
 ///
 /// *Shape*: `path` starts at the spec, `a.b`, `[]` for the items of a list, `{}` for the values of a map; empty is the
@@ -88,11 +90,11 @@ pub(super) fn apply(spec: &mut Value, constraints: &[Constraint]) {
             }
             Value::Object(written)
         });
-        let present = node.entry("x-kubernetes-validations").or_insert(json!([]));
+        let present = node.entry(VALIDATIONS).or_insert(json!([]));
         if let Value::Array(present) = present {
             present.extend(rules);
             if present.is_empty() {
-                node.remove("x-kubernetes-validations");
+                node.remove(VALIDATIONS);
             }
         }
     }

@@ -148,6 +148,26 @@ pub(super) fn closed(mut schema: Value) -> Value {
     schema
 }
 
+/// The keyword of rules in CEL.
+pub(super) const VALIDATIONS: &str = "x-kubernetes-validations";
+
+/// Returns a schema without any rule in it.
+pub(super) fn without_rules(mut schema: Value) -> Value {
+    walk(&mut schema, &mut |node| {
+        node.remove(VALIDATIONS);
+    });
+    schema
+}
+
+/// Tells whether a schema, or one below it, has a rule.
+pub(super) fn has_rules(schema: &Value) -> bool {
+    let mut has = false;
+    walk(&mut schema.clone(), &mut |node| {
+        has |= node.contains_key(VALIDATIONS)
+    });
+    has
+}
+
 /// Returns a JSON Schema that accepts any part of what the given one accepts: nothing is required.
 pub(super) fn partial(mut schema: Value) -> Value {
     walk(&mut schema, &mut |node| {

@@ -1,9 +1,5 @@
 //! One document of kind K0smotronCluster.
 
-use std::collections::HashMap;
-
-use serde_json::Value;
-
 use super::metadata::{self, Metadata, Scope};
 use super::{Basis, Cluster, Draft, k0s_config, refused, schema};
 use crate::api::cel::{self, Violation};
@@ -21,22 +17,8 @@ pub(super) struct Candidate {
     pub cluster: Option<Cluster>,
 }
 
-/// What the rules of the CRD said about specs, by the spec as JSON text.
-///
-/// The rules cost ten times as much as everything else, and the clusters of a fleet are often alike in all but name.
-#[derive(Default)]
-pub(super) struct Verdicts(HashMap<String, Vec<Violation>>);
-
-impl Verdicts {
-    fn of(&mut self, spec: &Value) -> &[Violation] {
-        self.0
-            .entry(spec.to_string())
-            .or_insert_with(|| cel::violations(spec, None))
-    }
-}
-
 /// Checks one cluster. The candidate says what is known of it even when it is wrong.
-pub(super) fn check(draft: Draft, verdicts: &mut Verdicts) -> (Candidate, Findings) {
+pub(super) fn check(draft: Draft, verdicts: &mut cel::Remembered) -> (Candidate, Findings) {
     let Draft { document, basis } = draft;
     let root = &document.root;
     let mut own = Findings::new();
@@ -95,11 +77,11 @@ pub(super) fn check(draft: Draft, verdicts: &mut Verdicts) -> (Candidate, Findin
 }
 
 /// Evaluates the rules of the CRD. Their messages say what is wrong, then `; ` and what to write instead.
-fn check_rules(root: &Node, verdicts: &mut Verdicts, findings: &mut Findings) {
+fn check_rules(root: &Node, verdicts: &mut cel::Remembered, findings: &mut Findings) {
     let spec = root.get("spec").map(Node::to_json).unwrap_or_default();
     // Settings of etcd are told one by one.
-    let told = |violation: &&Violation| violation.pointer != refused::SETTINGS;
-    for violation in verdicts.of(&spec).iter().filter(told) {
+    let told = |violation: &Violation| violation.pointer != refused::SETTINGS;
+    for violation in verdicts.violations(&spec).into_iter().filter(told) {
         let (what, instead) = match violation.message.split_once("; ") {
             Some((what, instead)) => (what, Some(instead.to_owned())),
             None => (violation.message.as_str(), None),

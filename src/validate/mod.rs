@@ -40,9 +40,9 @@ pub use self::kind::{Foreign, foreign};
 pub use self::records::{Adopted, Adoption, Removal};
 pub use self::set::{ClusterSet, Rows, Written};
 
-use self::cluster::{Candidate, Verdicts};
-use crate::api::ClusterSpec;
+use self::cluster::Candidate;
 use crate::api::fleet::Fleet;
+use crate::api::{ClusterSpec, cel};
 use crate::diagnostic::{FileId, Findings};
 use crate::parse::Document;
 
@@ -188,7 +188,7 @@ fn in_parallel(drafts: Vec<Draft>) -> Vec<(Candidate, Findings)> {
 }
 
 fn check_share(drafts: Vec<Draft>) -> Vec<(Candidate, Findings)> {
-    let mut verdicts = Verdicts::default();
+    let mut verdicts = cel::Remembered::default();
     drafts
         .into_iter()
         .map(|draft| cluster::check(draft, &mut verdicts))
