@@ -1,6 +1,7 @@
 //! What can be written on the command line. One file a verb is in `commands/`.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -175,6 +176,16 @@ pub struct Hub {
     /// Context of the kubeconfig
     #[arg(long, value_name = "NAME", env = "K0SMOTRON_FLEET_CONTEXT")]
     pub context: Option<String>,
+    /// Act as this user, with their rights and no others
+    #[arg(long = "as", value_name = "USER", env = "K0SMOTRON_FLEET_AS", value_parser = NonEmptyStringValueParser::new())]
+    pub as_user: Option<String>,
+    /// Act as a member of this group (can be repeated); goes with --as
+    #[arg(long, value_name = "GROUP", env = "K0SMOTRON_FLEET_AS_GROUP", value_delimiter = ',', requires = "as_user",
+          value_parser = NonEmptyStringValueParser::new())]
+    pub as_group: Vec<String>,
+    /// Most requests a second [default: as many as the server takes]
+    #[arg(long, value_name = "NUMBER", env = "K0SMOTRON_FLEET_QPS")]
+    pub qps: Option<NonZeroU32>,
     /// Longest time that one request may take
     #[arg(long, value_name = "DURATION", env = "K0SMOTRON_FLEET_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,

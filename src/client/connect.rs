@@ -1,5 +1,6 @@
 //! The connection: which server, as whom.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use kube::config::AuthInfo;
 
 use super::error::ClientError;
 use super::kubeconfig;
+use super::pace::Pace;
 
 /// What every request says it comes from.
 pub const USER_AGENT: &str = concat!("k0smotron-fleet/", env!("CARGO_PKG_VERSION"));
@@ -30,6 +32,15 @@ pub struct Target {
     pub kubeconfig: Option<PathBuf>,
     /// `None`: the current one.
     pub context: Option<String>,
+    /// `None`: who the configuration says.
+    pub identity: Option<Identity>,
+}
+
+/// Somebody else to act as, with their rights and no others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub user: String,
+    pub groups: Vec<String>,
 }
 
 /// A hosted control plane and a client certificate for it.
@@ -51,6 +62,7 @@ pub struct Client {
     pub(super) config: Arc<Config>,
     pub(super) server: Arc<str>,
     pub(super) deadline: Duration,
+    pub(super) pace: Option<Arc<Pace>>,
 }
 
 impl Client {
@@ -60,6 +72,9 @@ impl Client {
     pub async fn connect(target: &Target) -> Result<Self, ClientError> {
         let mut config = kubeconfig::read(target).await?;
         config.connect_timeout = Some(CONNECT_DEADLINE);
+        if let Some(identity) = &target.identity {
+            impersonate(&mut config, &identity.user, identity.groups.clone())?;
+        }
         Self::from_config(config)
     }
 
@@ -108,6 +123,7 @@ impl Client {
             config: Arc::new(config),
             server,
             deadline: DEADLINE,
+            pace: None,
         })
     }
 
@@ -122,12 +138,14 @@ impl Client {
             }
         }
         let mut config = Config::clone(&self.config);
-        config.auth_info.impersonate = Some(format!("system:serviceaccount:{namespace}:{name}"));
-        config.auth_info.impersonate_groups = None;
-        config.auth_info.impersonate_uid = None;
-        config.auth_info.impersonate_user_extra = None;
+        impersonate(
+            &mut config,
+            &format!("system:serviceaccount:{namespace}:{name}"),
+            Vec::new(),
+        )?;
         Ok(Self {
             deadline: self.deadline,
+            pace: self.pace.clone(),
             ..Self::from_config(config)?
         })
     }
@@ -137,6 +155,17 @@ impl Client {
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self {
             deadline,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the same connection that sends at most so many requests a second, together with all its clones.
+    ///
+    /// *Shape*: to be called inside of a runtime, whose clock it reads.
+    #[must_use]
+    pub fn with_pace(&self, requests_per_second: NonZeroU32) -> Self {
+        Self {
+            pace: Some(Arc::new(Pace::new(requests_per_second))),
             ..self.clone()
         }
     }
@@ -158,8 +187,21 @@ impl Client {
             config: Arc::new(Config::new("https://edge-hub:6443".parse().unwrap())),
             server: "https://edge-hub:6443".into(),
             deadline: Duration::from_secs(5),
+            pace: None,
         }
     }
+}
+
+/// Replaces every part of another identity.
+fn impersonate(config: &mut Config, user: &str, groups: Vec<String>) -> Result<(), ClientError> {
+    if user.trim().is_empty() {
+        return Err(ClientError::BlankIdentity { missing: "user" });
+    }
+    config.auth_info.impersonate = Some(user.to_owned());
+    config.auth_info.impersonate_groups = (!groups.is_empty()).then_some(groups);
+    config.auth_info.impersonate_uid = None;
+    config.auth_info.impersonate_user_extra = None;
+    Ok(())
 }
 
 #[cfg(test)]

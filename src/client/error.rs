@@ -28,7 +28,7 @@ pub enum ClientError {
     },
     #[error("{origin} names no current context")]
     NoContext { origin: String },
-    #[error("the service account to act as has no {missing}")]
+    #[error("the identity to act as has no {missing}")]
     BlankIdentity { missing: &'static str },
     #[error("cannot reach the API server at {server}")]
     Connect { server: String, source: Cause },

@@ -132,6 +132,7 @@ mod tests {
         let target = Target {
             kubeconfig: Some(path),
             context: context.map(str::to_owned),
+            identity: None,
         };
         read(&target).await.unwrap_err()
     }
@@ -141,6 +142,7 @@ mod tests {
         let target = Target {
             kubeconfig: Some("/nowhere/edge-hub.yaml".into()),
             context: None,
+            identity: None,
         };
         let error = read(&target).await.unwrap_err();
         assert_eq!(

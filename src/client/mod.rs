@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod gateway;
 mod kubeconfig;
+mod pace;
 mod read;
 mod ready;
 mod redact;
@@ -24,7 +25,7 @@ pub(crate) mod stub;
 mod watch;
 mod write;
 
-pub use connect::{Client, HostedServer, Target, USER_AGENT};
+pub use connect::{Client, HostedServer, Identity, Target, USER_AGENT};
 pub use error::{ClientError, chain};
 pub use event::{EventType, Note};
 pub use gateway::{GatewayError, resolves};

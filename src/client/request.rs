@@ -214,11 +214,15 @@ pub(super) struct Answer {
 impl Client {
     /// Sends a request and reads the whole answer, all within the deadline.
     ///
-    /// *Effects*: one request; up to four more while the server says that it is busy.
+    /// *Effects*: one request; up to four more while the server says that it is busy. Waiting for a turn is not a part of
+    /// the deadline.
     pub(super) async fn call(&self, call: Call<'_>) -> Result<Answer, ClientError> {
-        let end = Instant::now() + self.deadline;
+        let mut end = Instant::now() + self.deadline;
         let mut pauses = PAUSES.into_iter();
         loop {
+            if let Some(pace) = &self.pace {
+                end += pace.turn().await;
+            }
             let timed_out = |_| self.timeout(&call.name);
             let response = timeout_at(end, self.inner.send(self.request(&call)?))
                 .await

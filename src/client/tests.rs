@@ -1,12 +1,15 @@
 //! What is sent, to the byte, and how answers are understood.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::stub::server;
 use super::*;
-use crate::object::{Object, kinds};
+use crate::object::{Object, ObjectId, kinds};
 use crate::plan::{FailureKind, Propagation};
 
 fn cluster() -> Object {
@@ -328,4 +331,23 @@ async fn only_words_of_the_authorizer_are_about_rights() {
         let error = client.dry_run(&cluster(), Some("1"), "fleet").await.unwrap_err();
         assert_eq!(error.is_about_rights(), expected, "{message}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_all_clones_keep_one_pace_and_waiting_is_not_held_against_the_deadline() {
+    let (client, requests) = server(|_| (200, json!({"metadata": {"name": "edge"}})));
+    let client = client
+        .with_deadline(Duration::from_secs(1))
+        .with_pace(NonZeroU32::new(2).unwrap());
+    let began = tokio::time::Instant::now();
+    let id = ObjectId::new(kinds::K0SMOTRON_CLUSTER, "tenant-7", "edge");
+    let all = (0..9).map(|_| {
+        let (client, id) = (client.clone(), id.clone());
+        async move { client.get(&id).await }
+    });
+    for answer in futures::future::join_all(all).await {
+        answer.unwrap();
+    }
+    assert_eq!(began.elapsed().as_secs(), 4);
+    assert_eq!(requests.lock().unwrap().len(), 9);
 }

@@ -22,6 +22,7 @@ pub async fn connect(kubeconfig: impl Into<std::path::PathBuf>) -> Client {
     let target = Target {
         kubeconfig: Some(kubeconfig.into()),
         context: None,
+        identity: None,
     };
     Client::connect(&target).await.unwrap()
 }

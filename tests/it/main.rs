@@ -20,6 +20,7 @@ mod cli_faults;
 mod cli_files;
 mod cli_fleet;
 mod cli_git;
+mod cli_identity;
 mod cli_install;
 mod cli_lock;
 mod cli_offline;

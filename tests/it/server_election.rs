@@ -33,6 +33,7 @@ impl Candidate {
         let target = Target {
             kubeconfig: Some(servers.kubeconfig()),
             context: None,
+            identity: None,
         };
         let options = ControllerOptions {
             client: Client::connect(&target)

@@ -20,6 +20,7 @@ async fn options(servers: &Servers, listen: SocketAddr) -> ControllerOptions {
     let target = Target {
         kubeconfig: Some(servers.kubeconfig()),
         context: None,
+        identity: None,
     };
     ControllerOptions {
         client: Client::connect(&target)

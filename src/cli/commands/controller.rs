@@ -228,6 +228,7 @@ async fn options(arguments: &Arguments) -> Result<ControllerOptions, CliError> {
     let client = Client::connect(&Target {
         kubeconfig: arguments.kubeconfig.clone(),
         context: arguments.context.clone(),
+        identity: None,
     })
     .await?;
     let instance = match &arguments.instance {

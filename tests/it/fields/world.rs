@@ -65,6 +65,7 @@ impl<'a> World<'a> {
         let target = Target {
             kubeconfig: Some(bench.servers.kubeconfig()),
             context: None,
+            identity: None,
         };
         let mut tasks = JoinSet::new();
         let clusters = follow(bench.clusters(), &mut tasks);

@@ -112,6 +112,7 @@ impl<'a> Bench<'a> {
         let target = Target {
             kubeconfig: Some(self.servers.kubeconfig()),
             context: None,
+            identity: None,
         };
         let options = ControllerOptions {
             client: Client::connect(&target)

@@ -265,6 +265,7 @@ pub async fn connect(servers: &Servers) -> Client {
     let target = Target {
         kubeconfig: Some(servers.kubeconfig()),
         context: None,
+        identity: None,
     };
     Client::connect(&target).await.unwrap()
 }
