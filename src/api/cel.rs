@@ -65,16 +65,20 @@ impl Remembered {
         let spec = rules.stored(spec);
         let mut violations = Vec::new();
         for (index, share) in rules.shares.iter().enumerate() {
-            let part = share.part(&spec);
             let found = self
                 .by_part
-                .entry((index, part.to_string()))
-                .or_insert_with(|| rules.judge(share, &part, None, &spec));
+                .entry((index, share.text(&spec)))
+                .or_insert_with(|| rules.judge(share, &share.part(&spec), None, &spec));
             violations.extend(found.iter().cloned());
         }
         violations.sort();
         violations
     }
+}
+
+/// Compiles the rules of a K0smotronCluster, unless that is done.
+pub fn prepare() {
+    rules(Definition::Cluster);
 }
 
 /// Returns the spec of a K0smotronCluster as the server stores it: nulls dropped, `replicas` filled in, never absent.
@@ -181,6 +185,22 @@ impl Share {
             fields,
             compiled: compile_schema(&object),
         }
+    }
+
+    /// Returns the text of [`Self::part`], or one like it: different parts have different texts.
+    fn text(&self, spec: &Value) -> String {
+        let Value::Object(written) = spec else {
+            return spec.to_string();
+        };
+        let mut text = String::new();
+        for name in &self.fields {
+            if let Some(field) = written.get(name) {
+                text.push_str(name);
+                text.push('=');
+                text.push_str(&field.to_string());
+            }
+        }
+        text
     }
 
     /// Returns the part of a spec that the rules read.

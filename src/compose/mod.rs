@@ -14,6 +14,7 @@ mod rows;
 mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
 
 use serde_json::{Map, Value, json};
 
@@ -107,6 +108,14 @@ enum WrittenIn {
 
 /// Reads as [`read`] does, and shows every cluster before it is laid over what it inherits.
 fn read_watched(tree: &SourceTree, watch: &mut dyn FnMut(&Inheritance, &Document, WrittenIn)) -> Reading {
+    thread::scope(|scope| {
+        // Beside the parsing of the files.
+        scope.spawn(validate::prepare);
+        read_all(tree, watch)
+    })
+}
+
+fn read_all(tree: &SourceTree, watch: &mut dyn FnMut(&Inheritance, &Document, WrittenIn)) -> Reading {
     let mut findings = tree.findings().clone();
     let (documents, problems) = parse::documents(tree);
     findings.extend(problems);

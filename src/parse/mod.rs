@@ -16,6 +16,7 @@ mod node;
 mod reference;
 mod resolve;
 mod scalar;
+mod share;
 mod syntax;
 mod table;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod tests;
 pub use node::{Data, Entry, Node, Place};
 pub use reference::{BrokenReference, Piece, Reference, pieces};
 pub use scalar::number;
+pub use share::in_shares;
 pub use table::table;
 
 use crate::diagnostic::{FileId, Findings, SourceFile, SourceTree, Span};
@@ -54,12 +56,13 @@ impl Document {
 pub fn documents(tree: &SourceTree) -> (Vec<Document>, Findings) {
     let mut documents = Vec::new();
     let mut findings = Findings::new();
-    for (id, file) in tree
-        .whole_files()
-        .into_iter()
-        .filter(|(_, file)| !is_of_this_program(&file.content))
-    {
-        let (read, problems) = file_documents(id, file);
+    let mut files = tree.whole_files();
+    files.retain(|(_, file)| !is_of_this_program(&file.content));
+    let read = in_shares(files, |share| {
+        let read = share.into_iter().map(|(id, file)| file_documents(id, file));
+        read.collect::<Vec<_>>()
+    });
+    for (read, problems) in read.into_iter().flatten() {
         documents.extend(read);
         findings.extend(problems);
     }

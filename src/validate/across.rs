@@ -2,7 +2,7 @@
 //! and directories.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Cluster;
 use super::cluster::Candidate;
@@ -11,8 +11,12 @@ use crate::api::cluster_parts::ServiceType;
 use crate::api::fleet::Fleet;
 use crate::api::names;
 use crate::diagnostic::{Code, Finding, Findings, Span, quote};
+use crate::parse;
 
 type Identity = (String, String);
+
+/// Most clusters whose claims are held at the same time.
+const CLAIMING_MAX: usize = 1024;
 
 /// Something that only one cluster can have.
 pub(super) struct Claim {
@@ -39,7 +43,7 @@ pub(super) fn check(
         .collect();
     let alone: Vec<&Cluster> = clusters
         .iter()
-        .filter(|cluster| !rejected.contains(&identity(cluster)))
+        .filter(|cluster| !is_among(&rejected, cluster))
         .collect();
     let mut wrong = BTreeSet::new();
     if let Some(fleet) = fleet {
@@ -58,9 +62,14 @@ pub(super) fn check(
     rejected.extend(wrong);
     let right = clusters
         .into_iter()
-        .filter(|cluster| !rejected.contains(&identity(cluster)))
+        .filter(|cluster| !is_among(&rejected, cluster))
         .collect();
     (right, rejected)
+}
+
+/// Mostly nothing is rejected, and nobody's names are copied for it.
+fn is_among(rejected: &BTreeSet<Identity>, cluster: &Cluster) -> bool {
+    !rejected.is_empty() && rejected.contains(&identity(cluster))
 }
 
 fn identity(cluster: &Cluster) -> Identity {
@@ -121,10 +130,20 @@ fn claimed_once(
     wrong: &mut BTreeSet<Identity>,
     findings: &mut Findings,
 ) {
-    let mut first: BTreeMap<String, (&Cluster, Cow<'static, str>)> = BTreeMap::new();
-    for &cluster in clusters {
+    // The claims of all clusters of a large fleet would be a fifth of all it takes.
+    let asked = clusters.chunks(CLAIMING_MAX).flat_map(|some| {
+        let asked = parse::in_shares(some.to_vec(), |share| {
+            share
+                .into_iter()
+                .map(|cluster| (cluster, claims(cluster)))
+                .collect::<Vec<_>>()
+        });
+        asked.into_iter().flatten()
+    });
+    let mut first: HashMap<String, (&Cluster, Cow<'static, str>)> = HashMap::new();
+    for (cluster, asked) in asked {
         let mut reported = BTreeSet::new();
-        for Claim { key, shown, pointer } in claims(cluster) {
+        for Claim { key, shown, pointer } in asked {
             let Some((other, other_pointer)) = first.get(&key) else {
                 first.insert(key, (cluster, pointer));
                 continue;

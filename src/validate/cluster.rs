@@ -1,5 +1,7 @@
 //! One document of kind K0smotronCluster.
 
+use serde_json::Value;
+
 use super::metadata::{self, Metadata, Scope};
 use super::{Basis, Cluster, Draft, k0s_config, refused, schema};
 use crate::api::cel::{self, Violation};
@@ -24,9 +26,10 @@ pub(super) fn check(draft: Draft, verdicts: &mut cel::Remembered) -> (Candidate,
     let mut own = Findings::new();
     metadata::check_root(&document, &schema::CLUSTER, &mut own);
     let metadata = metadata::check(&document, &schema::CLUSTER, Scope::Namespaced, &mut own);
-    if root.get("spec").is_some_and(|spec| !spec.is_null()) {
-        schema::CLUSTER.check(root, &mut own);
-        check_rules(root, verdicts, &mut own);
+    let written = root.get("spec").filter(|spec| !spec.is_null()).map(Node::to_json);
+    if let Some(spec) = &written {
+        schema::CLUSTER.check_value(root, "spec", spec, &mut own);
+        check_rules(root, spec, verdicts, &mut own);
         check_quantities(root, &mut own);
         k0s_config::check(root, &mut own);
         refused::check(root, &mut own);
@@ -41,7 +44,7 @@ pub(super) fn check(draft: Draft, verdicts: &mut cel::Remembered) -> (Candidate,
     let spec = if own.has_errors() {
         None
     } else {
-        schema::read(root, &mut own)
+        schema::read_value(root, "spec", written, &mut own)
     };
     if basis == Basis::Unknown {
         // What is wrong only for want of the unknown part is not said: it may not be wrong.
@@ -77,11 +80,10 @@ pub(super) fn check(draft: Draft, verdicts: &mut cel::Remembered) -> (Candidate,
 }
 
 /// Evaluates the rules of the CRD. Their messages say what is wrong, then `; ` and what to write instead.
-fn check_rules(root: &Node, verdicts: &mut cel::Remembered, findings: &mut Findings) {
-    let spec = root.get("spec").map(Node::to_json).unwrap_or_default();
+fn check_rules(root: &Node, spec: &Value, verdicts: &mut cel::Remembered, findings: &mut Findings) {
     // Settings of etcd are told one by one.
     let told = |violation: &Violation| violation.pointer != refused::SETTINGS;
-    for violation in verdicts.violations(&spec).into_iter().filter(told) {
+    for violation in verdicts.violations(spec).into_iter().filter(told) {
         let (what, instead) = match violation.message.split_once("; ") {
             Some((what, instead)) => (what, Some(instead.to_owned())),
             None => (violation.message.as_str(), None),

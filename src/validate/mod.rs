@@ -31,7 +31,6 @@ mod shared;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
 
 pub use self::convert::{cluster as convert_cluster, join_token as convert_join_token};
 pub use self::defaults::Defaults;
@@ -44,10 +43,7 @@ use self::cluster::Candidate;
 use crate::api::fleet::Fleet;
 use crate::api::{ClusterSpec, cel};
 use crate::diagnostic::{FileId, Findings};
-use crate::parse::Document;
-
-/// Fewest clusters that are worth a thread.
-const SHARE_MIN: usize = 64;
+use crate::parse::{self, Document};
 
 /// Everything a directory says, by kind; what has errors is left out.
 #[derive(Default)]
@@ -127,6 +123,13 @@ pub struct Cluster {
     pub document: Document,
 }
 
+/// Makes ready what clusters are checked with, once a process. It takes as long as reading hundreds of clusters, and is
+/// done by whoever needs it first: call it beside other work.
+pub fn prepare() {
+    schema::CLUSTER.prepare();
+    cel::prepare();
+}
+
 /// Sorts the documents of a fleet, and checks all that are not clusters.
 pub fn parts(documents: Vec<Document>) -> (Parts, Findings) {
     let mut findings = Findings::new();
@@ -153,38 +156,13 @@ pub fn parts(documents: Vec<Document>) -> (Parts, Findings) {
 pub fn clusters(drafts: Vec<Draft>, fleet: Option<&Fleet>) -> (Checked, Findings) {
     let mut findings = Findings::new();
     let mut candidates = Vec::with_capacity(drafts.len());
-    for (candidate, problems) in in_parallel(drafts) {
+    // The rules of the kind take long enough that the check of thousands of clusters would be waited for.
+    for (candidate, problems) in parse::in_shares(drafts, check_share).into_iter().flatten() {
         candidates.push(candidate);
         findings.extend(problems);
     }
     let (clusters, rejected) = across::check(candidates, fleet, &mut findings);
     (Checked { clusters, rejected }, findings)
-}
-
-/// Checks clusters on all processors, in their order. The rules of the kind take long enough that the check of
-/// thousands of clusters would be waited for.
-fn in_parallel(drafts: Vec<Draft>) -> Vec<(Candidate, Findings)> {
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let length = drafts.len().div_ceil(processors).max(SHARE_MIN);
-    let mut drafts = drafts.into_iter();
-    let shares = std::iter::from_fn(|| {
-        let share: Vec<Draft> = drafts.by_ref().take(length).collect();
-        (!share.is_empty()).then_some(share)
-    });
-    let mut shares: Vec<Vec<Draft>> = shares.collect();
-    if shares.len() <= 1 {
-        return check_share(shares.pop().unwrap_or_default());
-    }
-    thread::scope(|scope| {
-        let threads: Vec<_> = shares
-            .into_iter()
-            .map(|share| scope.spawn(move || check_share(share)))
-            .collect();
-        let checked = threads.into_iter().map(thread::ScopedJoinHandle::join);
-        checked
-            .flat_map(|share| share.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
 }
 
 fn check_share(drafts: Vec<Draft>) -> Vec<(Candidate, Findings)> {

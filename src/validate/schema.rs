@@ -77,8 +77,18 @@ pub(super) fn read_field<T: DeserializeOwned>(
     let value = root
         .get(field)
         .filter(|value| !value.is_null())
-        .map_or_else(|| json!({}), Node::to_json);
-    match serde_json::from_value(value) {
+        .map(Node::to_json);
+    read_value(root, field, value, findings)
+}
+
+/// Reads the value of one field of a document as its type, as [`read`] does. `None` is unset.
+pub(super) fn read_value<T: DeserializeOwned>(
+    root: &Node,
+    field: &str,
+    value: Option<Value>,
+    findings: &mut Findings,
+) -> Option<T> {
+    match serde_json::from_value(value.unwrap_or_else(|| json!({}))) {
         Ok(value) => Some(value),
         Err(error) => {
             let message = format!("`{field}` cannot be read: {error}");
@@ -90,6 +100,11 @@ pub(super) fn read_field<T: DeserializeOwned>(
 }
 
 impl Schema {
+    /// Compiles the schema, unless that is done.
+    pub fn prepare(&self) {
+        LazyLock::force(&self.validator);
+    }
+
     /// Checks `spec`. Findings point at keys and values of the document.
     pub fn check(&self, root: &Node, findings: &mut Findings) {
         self.check_field(root, "spec", findings);
@@ -100,8 +115,12 @@ impl Schema {
         let Some(value) = root.get(field).filter(|value| !value.is_null()) else {
             return;
         };
-        let value = value.to_json();
-        for error in self.validator.iter_errors(&value).take(FINDINGS_MAX) {
+        self.check_value(root, field, &value.to_json(), findings);
+    }
+
+    /// Checks what one field of the document says, which is not null.
+    pub fn check_value(&self, root: &Node, field: &str, value: &Value, findings: &mut Findings) {
+        for error in self.validator.iter_errors(value).take(FINDINGS_MAX) {
             let pointer = format!("/{field}{}", error.instance_path());
             let rule = error.schema_path().as_str();
             let parent = rule.rsplit_once('/').map_or("", |(parent, _)| parent);

@@ -1,0 +1,46 @@
+//! Work on all processors.
+
+use std::panic::resume_unwind;
+use std::thread;
+
+/// Fewest items that are worth a thread.
+const SHARE_MIN: usize = 64;
+
+/// Does work on shares of items, one for each processor at most, and returns what they give in the order of the items.
+pub fn in_shares<T: Send, R: Send>(items: Vec<T>, work: impl Fn(Vec<T>) -> R + Sync) -> Vec<R> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let length = items.len().div_ceil(processors).max(SHARE_MIN);
+    if items.len() <= length {
+        return vec![work(items)];
+    }
+    let mut items = items.into_iter();
+    let shares = std::iter::from_fn(|| {
+        let share: Vec<T> = items.by_ref().take(length).collect();
+        (!share.is_empty()).then_some(share)
+    });
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = shares.map(|share| scope.spawn(move || work(share))).collect();
+        let done = threads.into_iter().map(thread::ScopedJoinHandle::join);
+        done.map(|share| share.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_keep_the_order_and_leave_nothing_out() {
+        for count in [0, 1, SHARE_MIN, SHARE_MIN + 1, 1000] {
+            let items: Vec<usize> = (0..count).collect();
+            let shares = in_shares(items.clone(), |share| share);
+            assert!(
+                shares.len() <= 1 || shares.iter().all(|share| !share.is_empty()),
+                "{count}"
+            );
+            assert_eq!(shares.concat(), items, "{count}");
+        }
+    }
+}
