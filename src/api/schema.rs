@@ -163,7 +163,7 @@ pub(super) fn without_rules(mut schema: Value) -> Value {
 pub(super) fn has_rules(schema: &Value) -> bool {
     let mut has = false;
     walk(&mut schema.clone(), &mut |node| {
-        has |= node.contains_key(VALIDATIONS)
+        has |= node.contains_key(VALIDATIONS);
     });
     has
 }

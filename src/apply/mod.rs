@@ -14,7 +14,7 @@ mod given;
 mod keyring;
 mod recreating;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
@@ -225,9 +225,8 @@ impl Run<'_> {
 /// Takes out the actions that need nothing of the others; all of them when they need each other in a circle, which no
 /// plan does: they then run at the same time, as a wave says.
 fn split<'a>(waiting: &[&'a Action]) -> (Vec<&'a Action>, Vec<&'a Action>) {
-    let waits = |action: &Action| {
-        execute::needs(action).any(|need| need != action.id && waiting.iter().any(|other| other.id == need))
-    };
+    let ids: BTreeSet<&ObjectId> = waiting.iter().map(|action| &action.id).collect();
+    let waits = |action: &Action| execute::needs(action).any(|need| need != action.id && ids.contains(&need));
     let (later, ready): (Vec<_>, Vec<_>) = waiting.iter().copied().partition(|action| waits(action));
     if ready.is_empty() {
         (later, ready)
