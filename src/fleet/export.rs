@@ -116,7 +116,120 @@ fn take_credentials(at: &str, value: &mut Value, left_out: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::api::fleet_sync::Deletions;
+    use crate::api::labels;
+    use crate::object::Observed;
+    use crate::plan::{Files, FleetEntry, FleetInput, FleetPolicy, Operation, Plan};
+
+    const FLEET: &str = "acme-7f3a";
+
+    fn entry(name: &str, object: Object, source: &str, is_of_set: bool) -> FleetEntry {
+        FleetEntry {
+            id: ObjectId::new(kinds::K0SMOTRON_CLUSTER, "edge", name),
+            object,
+            source: source.to_owned(),
+            is_of_set,
+            place: format!("{source}:1:1"),
+            places: BTreeMap::new(),
+        }
+    }
+
+    fn planned(desired: &[FleetEntry], observed: &Observed) -> Plan {
+        let input = FleetInput {
+            desired,
+            rejected: &BTreeSet::new(),
+            observed,
+            preview: None,
+        };
+        let policy = FleetPolicy {
+            id: Some(FLEET.to_owned()),
+            deletions: Deletions::Omission,
+            ..FleetPolicy::of(None, Files::Sound)
+        };
+        plan::fleet(&input, &policy)
+    }
+
+    fn spec() -> impl Strategy<Value = Value> {
+        let field = prop::sample::select(vec![
+            ("replicas", json!(3)),
+            ("version", json!("v1.36.3+k0s.2")),
+            ("externalAddress", json!("edge.example.org")),
+            (
+                "service",
+                json!({"type": "NodePort", "labels": {"a": "b"}, "annotations": {}}),
+            ),
+            ("ttl", json!("72h")),
+            ("controlPlaneFlags", json!(["--debug", "--debug"])),
+            ("nodeSelector", json!({})),
+            (
+                "storage",
+                json!({"type": "etcd", "etcd": {"args": {"snapshot-count": "10"}}}),
+            ),
+            (
+                "k0sConfig",
+                json!({"spec": {"api": {"sans": []}, "network": null}}),
+            ),
+            ("manifests", json!([{"name": "a", "configMap": {"name": "b"}}])),
+        ]);
+        prop::collection::vec(field, 0..6).prop_map(|fields| {
+            let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
+            Value::Object(fields.collect())
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_plan_of_what_was_exported_is_empty_wherever_it_is_written(
+            clusters in prop::collection::vec((spec(), any::<bool>(), any::<bool>(), any::<bool>()), 1..8),
+            is_one_file in any::<bool>(),
+        ) {
+            let desired: Vec<FleetEntry> = clusters
+                .into_iter()
+                .enumerate()
+                .map(|(number, (spec, is_of_set, is_labelled, is_protected))| {
+                    let name = format!("c{number}");
+                    let mut object = json!({"apiVersion": "k0smotron.io/v1beta1", "kind": "K0smotronCluster",
+                        "metadata": {"name": name, "namespace": "edge"}, "spec": spec});
+                    if is_labelled {
+                        object["metadata"]["labels"] = json!({"tier": "no"});
+                    }
+                    if is_protected {
+                        object["metadata"]["annotations"] = json!({labels::PROTECT: "true", "note": ""});
+                    }
+                    entry(&name, Object(object), &format!("old/{number}.yaml"), is_of_set)
+                })
+                .collect();
+            let mut observed = Observed::default();
+            for action in planned(&desired, &observed).actions() {
+                let Operation::Create { body } = &action.operation else {
+                    panic!("{action:?}")
+                };
+                let mut live = body.clone();
+                live.0["metadata"]["uid"] = json!(action.id.name);
+                live.0["metadata"]["resourceVersion"] = json!("7");
+                observed.objects.insert(action.id.clone(), live);
+            }
+            prop_assert_eq!(observed.objects.iter().count(), desired.len());
+            let exported: Vec<FleetEntry> = observed
+                .objects
+                .iter()
+                .map(|(id, live)| {
+                    let path = if is_one_file { "all.yaml".to_owned() } else { format!("all/{}.yaml", id.name) };
+                    entry(&id.name, clean(id, live).object, &path, false)
+                })
+                .collect();
+            let plan = planned(&exported, &observed);
+            prop_assert!(plan.is_empty() && plan.held.is_empty(), "{plan:?}");
+            prop_assert_eq!(plan.unchanged.len(), desired.len());
+        }
+    }
 
     #[test]
     fn what_others_wrote_and_credentials_are_not_in_a_file() {
