@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 tools := $(CARGO_TARGET_DIR)/tools/bin
 export PATH := $(PATH):$(tools)
 
-.PHONY: help bench demo servers lint deny tools test test-compat test-truth test-walk test-faults test-fuzz test-editor
+.PHONY: help bench demo servers lint deny tools test test-compat test-truth test-walk test-faults test-laws test-fuzz test-editor
 
 help:
 	@echo 'make demo      the main job on real API servers: builds what is missing, then under a minute'
@@ -15,7 +15,8 @@ help:
 	@echo 'make test-compat  the core of the tests on the oldest supported API server, 1.33: builds it once, 5 minutes'
 	@echo 'make test-fuzz    hostile inputs for every reader, FUZZ_SECONDS (60) each, and huge ones: 10 minutes'
 	@echo 'make test-editor  the schemas in the language server of editors; needs Node 20 and npm: a minute'
-	@echo 'make test-faults  an apply of 50 clusters killed at each of its requests, and the operator at its first: 5 minutes'
+	@echo 'make test-faults  an apply of 50 clusters killed at each of its requests, and the operator at its first: 10 to 15 minutes'
+	@echo 'make test-laws    two syncs and a command line at one hub, with faults, PROPTEST_CASES (200) of each law: 15 minutes'
 	@echo 'make bench     what a control plane costs the operator, and a fleet to apply, beside bare loaders: 12 minutes'
 	@echo 'make lint      format, clippy, documentation, licences: no tests'
 	@echo 'make tools     install cargo-deny into target/tools: once, 5 minutes'
@@ -61,6 +62,11 @@ test-truth: servers
 
 test-faults: servers
 	FAULTS=whole tests/run.sh --test it -- cli_faults operator::crash
+
+# In memory: no servers are needed.
+test-laws: export PROPTEST_CASES ?= 200
+test-laws:
+	tests/run.sh --lib sync::laws
 
 # Hosted objects, server-side apply that only creates, CRDs with their rules, plan and apply.
 test-compat:

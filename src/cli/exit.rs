@@ -56,7 +56,9 @@ impl Exit {
                 "a requested action was refused by a guard before the first write; also when a question could not be \
                  asked for want of a terminal and -y was not given"
             }
-            Self::Partial => "partial: some clusters were skipped or failed",
+            Self::Partial => {
+                "partial: some clusters were skipped or failed, or with --wait were not ready in time"
+            }
             Self::InvalidInput => "the input is invalid (positions are printed); nothing was written",
             Self::Interrupted => "interrupted; the state is consistent, and how to resume is printed",
         }
