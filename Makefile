@@ -17,7 +17,7 @@ help:
 	@echo 'make test-editor  the schemas in the language server of editors; needs Node 20 and npm: a minute'
 	@echo 'make test-faults  an apply of 50 clusters killed at each of its requests, and the operator at its first: 10 to 15 minutes'
 	@echo 'make test-laws    two syncs and a command line at one hub, with faults, PROPTEST_CASES (200) of each law: 15 minutes'
-	@echo 'make bench     what a control plane costs the operator, and a fleet to apply, beside bare loaders: 12 minutes'
+	@echo 'make bench     what a control plane costs the operator, a fleet to apply beside bare loaders, a plan beside kubectl: 20 minutes'
 	@echo 'make lint      format, clippy, documentation, licences: no tests'
 	@echo 'make tools     install cargo-deny into target/tools: once, 5 minutes'
 
@@ -29,7 +29,7 @@ demo: servers
 	$(CARGO_TARGET_DIR)/debug/examples/demo $(CARGO_TARGET_DIR)/debug/k0smotron-fleet
 
 bench: servers
-	cargo bench --bench operator --bench fleet
+	cargo bench --bench operator --bench fleet --bench plan
 
 lint:
 	cargo fmt --check

@@ -18,6 +18,8 @@ pub mod generated;
 pub mod git;
 pub mod hosting;
 pub mod kubelet;
+pub mod loader;
+pub mod measure;
 pub mod namespace;
 pub mod namespaced;
 pub mod pod_security;

@@ -78,7 +78,8 @@ impl Program {
         Process::start(self.command(arguments), &log)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// Returns how it is called with these arguments.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match &self.hosts {
             None => Command::new(&self.path),
             Some(hosts) => namespaced::with_hosts(hosts, &self.path),
