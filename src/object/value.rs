@@ -128,6 +128,11 @@ impl ObjectSet {
         self.0.remove(id)
     }
 
+    /// Keeps the objects that are meant.
+    pub fn retain(&mut self, mut is_meant: impl FnMut(&ObjectId, &Object) -> bool) {
+        self.0.retain(|id, object| is_meant(id, object));
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectId, &Object)> {
         self.0.iter()
     }

@@ -99,13 +99,9 @@ pub async fn fleet(client: &Client, namespaces: &BTreeSet<String>) -> Result<Obs
         }
     };
     if !namespaces.is_empty() {
-        let is_meant = |id: &ObjectId| namespaces.contains(&id.namespace);
-        observed.objects = observed
+        observed
             .objects
-            .iter()
-            .filter(|(id, _)| is_meant(id))
-            .map(|(id, object)| (id.clone(), object.clone()))
-            .collect();
+            .retain(|id, _| namespaces.contains(&id.namespace));
     }
     Ok(observed)
 }
