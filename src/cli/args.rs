@@ -12,9 +12,9 @@ use super::commands;
 use super::show::text::Detail;
 use super::ui::{Colour, Verbosity};
 use crate::api::duration::GoDuration;
-use crate::fleet::parent;
 use crate::fleet::select::Filter;
 use crate::fleet::selector::Selector;
+use crate::fleet::{OperatorSource, parent};
 use crate::object::{ObjectId, kinds};
 
 /// Runs hosted k0s control planes and keeps a fleet of them as files say.
@@ -192,6 +192,18 @@ pub struct Hub {
     /// Namespace of the ConfigMap that remembers the fleet on this hub
     #[arg(long, value_name = "NAMESPACE", env = "K0SMOTRON_FLEET_PARENT_NAMESPACE", default_value = parent::NAMESPACE)]
     pub parent_namespace: String,
+    /// Namespace in which the operator of this hub says how it renders
+    #[arg(long, value_name = "NAMESPACE", env = "K0SMOTRON_FLEET_OPERATOR_NAMESPACE", default_value = SYSTEM_NAMESPACE)]
+    pub operator_namespace: String,
+}
+
+impl Hub {
+    /// Returns from whom it is known how the operator renders.
+    pub fn operator(&self) -> OperatorSource<'_> {
+        OperatorSource::Published {
+            namespace: &self.operator_namespace,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

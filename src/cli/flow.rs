@@ -16,7 +16,6 @@ use crate::fleet::{self, Access, Admission, Live, PlanOptions, select};
 use crate::object::{Object, ObjectId};
 use crate::observe::Snapshot;
 use crate::plan::{Loosened, Plan, Prune};
-use crate::render::Settings;
 
 /// What `plan` and `apply` are told alike.
 #[derive(Debug, Args)]
@@ -69,6 +68,7 @@ impl Prepared {
             fleet: self.files.reading.fleet.as_ref(),
             revision: self.plan.revision.as_deref(),
             hub: &self.live.hub,
+            operator: &self.live.operator,
             loosened: &self.loosened,
         }
     }
@@ -79,6 +79,7 @@ impl Prepared {
         let reading = &self.files.reading;
         document.insert("fleet".to_owned(), json::fleet(reading.fleet.as_ref()));
         document.insert("hub".to_owned(), json!({ "uid": self.live.hub.uid }));
+        document.insert("operator".to_owned(), json!(self.live.operator));
         document.insert("loosened".to_owned(), json::loosened(&self.loosened));
         let is_known = reading.fleet.is_none() || self.live.parent.is_some();
         document.insert("isKnownToHub".to_owned(), json!(is_known));
@@ -96,6 +97,7 @@ pub fn access<'a>(client: &'a Client, hub: &'a Hub) -> Access<'a> {
         clusters: client,
         memory: client,
         parent_namespace: &hub.parent_namespace,
+        operator: hub.operator(),
     }
 }
 
@@ -111,13 +113,13 @@ pub enum Asking {
 /// Reads, looks and plans. Writes nothing.
 pub async fn prepare(
     arguments: &PlanArguments,
-    settings: &Settings,
+    renderer_revision: Option<u32>,
     asking: Asking,
     ui: &mut Ui,
 ) -> Result<(Prepared, Client), CliError> {
     let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
     let client = hub::connect(&arguments.hub).await?;
-    let mut prepared = prepare_again(files, arguments, settings, &client).await?;
+    let mut prepared = prepare_again(files, arguments, renderer_revision, &client).await?;
     say(&prepared.notes, ui);
     if asking == Asking::Admission {
         let access = access(&client, &arguments.hub);
@@ -130,12 +132,12 @@ pub async fn prepare(
 pub async fn prepare_again(
     files: Files,
     arguments: &PlanArguments,
-    settings: &Settings,
+    renderer_revision: Option<u32>,
     client: &Client,
 ) -> Result<Prepared, CliError> {
     let access = access(client, &arguments.hub);
     let live = fleet::look(access, &files.reading).await?;
-    let options = options(arguments, settings, Timestamp::now());
+    let options = options(arguments, renderer_revision, Timestamp::now());
     let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;
     let plan = narrow(whole, &arguments.selection, &files, &live);
     let loosened = fleet::loosened(files.reading.fleet.as_ref(), &live, options.prune);
@@ -153,14 +155,14 @@ pub async fn prepare_again(
 /// Reads and plans with a recorded hub. Asks nobody.
 pub async fn prepare_offline(
     arguments: &PlanArguments,
-    settings: &Settings,
+    renderer_revision: Option<u32>,
     snapshot: &Snapshot,
     ui: &mut Ui,
 ) -> Result<Prepared, CliError> {
     let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
     let live = fleet::offline::look(snapshot, &files.reading, &arguments.hub.parent_namespace)?;
     // The moment of the record: a certificate that is renewed since then was not when the hub looked like that.
-    let options = options(arguments, settings, snapshot.taken_at);
+    let options = options(arguments, renderer_revision, snapshot.taken_at);
     let whole = fleet::offline::plan(snapshot, &files.reading, &files.tree, &live, &options).await?;
     let plan = narrow(whole, &arguments.selection, &files, &live);
     let notes = fleet::notes(&files.reading, &files.tree, &live);
@@ -183,11 +185,11 @@ fn say(notes: &[String], ui: &mut Ui) {
     }
 }
 
-fn options(arguments: &PlanArguments, settings: &Settings, now: Timestamp) -> PlanOptions {
+fn options(arguments: &PlanArguments, renderer_revision: Option<u32>, now: Timestamp) -> PlanOptions {
     PlanOptions {
         prune: if arguments.prune { Prune::Yes } else { Prune::No },
         force_conflicts: arguments.force_conflicts.iter().cloned().collect(),
-        settings: settings.clone(),
+        renderer_revision,
         now,
     }
 }

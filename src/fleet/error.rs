@@ -20,6 +20,8 @@ pub enum FleetError {
     ReadParent { source: Box<ClientError> },
     #[error("what the hub remembers of the fleet cannot be used")]
     Parent { source: ParentError },
+    #[error("cannot read how the operator of the hub is set")]
+    ReadOperator { source: Box<ClientError> },
     #[error("cannot read the clusters on the hub")]
     Observe { source: Box<ClientError> },
     #[error("{server} has never seen the fleet `{fleet_id}` ({parent} is not there)")]
@@ -66,6 +68,7 @@ impl FleetError {
             Self::NotRecorded { .. }
             | Self::Identify { .. }
             | Self::ReadParent { .. }
+            | Self::ReadOperator { .. }
             | Self::Observe { .. }
             | Self::Lock { .. }
             | Self::Protection { .. }
@@ -78,6 +81,7 @@ impl FleetError {
         match self {
             Self::Identify { source }
             | Self::ReadParent { source }
+            | Self::ReadOperator { source }
             | Self::Observe { source }
             | Self::Lock { source }
             | Self::Protection { source }

@@ -144,7 +144,7 @@ mod tests {
             desired,
             rejected: &BTreeSet::new(),
             observed,
-            preview: None,
+            preview: Err("not looked at"),
         };
         let policy = FleetPolicy {
             id: Some(FLEET.to_owned()),

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
 
-use super::{FleetError, Hub, StoredParent, check_hub, identify, recall};
+use super::{FleetError, Hub, OperatorSource, StoredParent, check_hub, identify, operator, recall};
 use crate::api::fleet::Fleet;
 use crate::client::Client;
 use crate::compose::Reading;
 use crate::object::{ObjectId, Observed, kinds};
 use crate::observe;
 use crate::plan::FailureKind;
+use crate::render::HubOperator;
 
 /// Requests at the same time for namespaces of which nothing is known.
 const PARALLELISM: usize = 16;
@@ -24,12 +25,15 @@ pub struct Access<'a> {
     pub memory: &'a Client,
     /// Namespace of the parent.
     pub parent_namespace: &'a str,
+    /// Who says how the operator of the hub renders.
+    pub operator: OperatorSource<'a>,
 }
 
 /// The live side of a fleet.
 #[derive(Clone, Debug)]
 pub struct Live {
     pub hub: Hub,
+    pub operator: HubOperator,
     /// `None`: the hub has never seen the fleet, or there is no Fleet.
     pub parent: Option<StoredParent>,
     /// Namespaces of the files and those the hub remembers.
@@ -44,7 +48,7 @@ pub struct Live {
 /// Looks at everything that a plan is made from, but for the children of clusters.
 ///
 /// *Errors*: another hub than the Fleet names, before anything else is asked; what cannot be read at all.
-/// *Effects*: one GET each for kube-system, the parent, and every namespace without a cluster; the lists of
+/// *Effects*: one GET each for kube-system, the parent, the settings of the operator, and every namespace without a cluster; the lists of
 /// [`observe::fleet`] and [`observe::upstream`]. Nothing is written.
 pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetError> {
     let (in_files, rejected) = (namespaces_of_clusters(reading), namespaces_of_rejected(reading));
@@ -85,6 +89,7 @@ pub(super) async fn look_at(
         Some(fleet) => recall(access.memory, &fleet.spec.id, access.parent_namespace).await?,
         None => None,
     };
+    let operator = operator(access.memory, access.operator).await?;
     let namespaces = all_namespaces(&in_files, others, parent.as_ref());
     // No namespace at all would mean every namespace.
     let observe = async {
@@ -110,6 +115,7 @@ pub(super) async fn look_at(
     let missing_namespaces = missing(access.clusters, unknown.collect()).await?;
     Ok(Live {
         hub,
+        operator,
         parent,
         namespaces,
         observed,

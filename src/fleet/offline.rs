@@ -6,30 +6,30 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::look::{all_namespaces, namespaces_of_clusters, namespaces_of_rejected};
 use super::planning::{self, PlanOptions, Sight};
-use super::{FleetError, Hub, Live, Parent, check_hub, parent};
+use super::{FleetError, Hub, Live, OperatorSource, Parent, check_hub, parent};
 use crate::client::{Client, ClientError};
 use crate::compose::Reading;
 use crate::diagnostic::SourceTree;
 use crate::observe::{self, Snapshot, SnapshotOf};
 use crate::plan::Plan;
-use crate::render::Settings;
 
 /// Records a hub.
 ///
-/// *Effects*: those of [`super::identify`] and [`observe::snapshot`]. Nothing is written.
+/// *Effects*: those of [`super::identify`], [`super::operator`] and [`observe::snapshot`]. Nothing is written.
 pub async fn record(
     client: &Client,
     namespaces: &BTreeSet<String>,
     parent_namespace: &str,
-    settings: &Settings,
+    operator: OperatorSource<'_>,
     now: Timestamp,
 ) -> Result<Snapshot, FleetError> {
     let hub = super::identify(client).await?;
+    let operator = super::operator(client, operator).await?;
     let of = SnapshotOf {
         namespaces,
         parent_namespace,
         hub_uid: hub.uid.as_deref(),
-        settings,
+        operator: &operator,
         now,
     };
     observe::snapshot(client, &of)
@@ -74,6 +74,7 @@ pub fn look(snapshot: &Snapshot, reading: &Reading, parent_namespace: &str) -> R
     };
     Ok(Live {
         hub,
+        operator: snapshot.operator.clone(),
         parent,
         observed: snapshot.clusters(&namespaces),
         namespaces,

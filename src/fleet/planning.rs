@@ -27,10 +27,13 @@ pub struct PlanOptions {
     pub prune: Prune,
     /// Field managers whose fields are taken over.
     pub force_conflicts: BTreeSet<String>,
-    /// How the operator of the hub is set.
-    pub settings: Settings,
+    /// A renderer revision that is supposed instead of the operator's own.
+    pub renderer_revision: Option<u32>,
     pub now: Timestamp,
 }
+
+/// Why impacts are not known when the children of clusters were not looked at.
+const NOT_LOOKED_AT: &str = "the pods of the cluster were not looked at";
 
 /// Where the children of clusters are seen.
 #[derive(Clone, Copy)]
@@ -85,36 +88,58 @@ pub(super) async fn of_entries(
     policy: &FleetPolicy,
     options: &PlanOptions,
 ) -> Result<Plan, FleetError> {
+    let settings = live.operator.settings(options.renderer_revision);
     let mut input = FleetInput {
         desired: entries,
         rejected,
         observed: &live.observed,
-        preview: None,
+        preview: Err(settings.as_ref().err().map_or(NOT_LOOKED_AT, String::as_str)),
     };
-    let seen = look_at_children(sight, &plan::candidates(&input, policy)).await?;
-    input.preview = seen.as_ref().map(|seen| seen.preview(options));
-    Ok(without_namespace(plan::fleet(&input, policy), live, policy))
+    let blind = plan::fleet(&input, policy);
+    let seen = match &settings {
+        Ok(settings) => {
+            let seen = look_at_children(sight, &plan::written(&blind)).await?;
+            seen.map(|seen| (seen, settings))
+        }
+        Err(_) => None,
+    };
+    let plan = match &seen {
+        Some((seen, settings)) => {
+            input.preview = Ok(seen.preview(settings, options.now));
+            plan::fleet(&input, policy)
+        }
+        // Nothing more is known, so it would be the same once more.
+        None => blind,
+    };
+    Ok(without_namespace(plan, live, policy))
 }
 
-/// Says what an operator with other settings would do to clusters whose files stay as they are: those of `ids`.
+/// Says what the operator would do at another renderer revision to clusters whose files stay as they are: those of `ids`.
 ///
 /// *Effects*: the lists of children, unless recorded.
 pub async fn upgrade(
     sight: Sight<'_>,
     live: &Live,
     ids: &BTreeSet<ObjectId>,
-    now: &PlanOptions,
-    then: &Settings,
+    revision: u32,
+    now: Timestamp,
 ) -> Result<Vec<Upgraded>, FleetError> {
-    let Some(seen) = look_at_children(sight, ids).await? else {
-        return Ok(Vec::new());
-    };
-    let preview = seen.preview(now);
     let found = ids
         .iter()
         .filter_map(|id| Some((id, live.observed.objects.get(id)?)));
+    let settings = live.operator.settings(None);
+    let (before, after) = match (settings, live.operator.settings(Some(revision))) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(why), _) | (_, Err(why)) => {
+            return Ok(found.map(|(id, _)| Upgraded::unknown(id, &why)).collect());
+        }
+    };
+    let Some(seen) = look_at_children(sight, ids).await? else {
+        return Ok(Vec::new());
+    };
+    let preview = seen.preview(&before, now);
     Ok(found
-        .filter_map(|(id, object)| plan::of_upgrade(id, object, &preview, then))
+        .filter_map(|(id, object)| plan::of_upgrade(id, object, &preview, &after))
         .collect())
 }
 
@@ -132,10 +157,13 @@ pub async fn children(
         .filter(|action| action.id.kind == kinds::K0SMOTRON_CLUSTER)
         .collect();
     let ids = clusters.iter().map(|action| action.id.clone()).collect();
+    let Ok(settings) = live.operator.settings(options.renderer_revision) else {
+        return Ok(BTreeMap::new());
+    };
     let Some(seen) = look_at_children(sight, &ids).await? else {
         return Ok(BTreeMap::new());
     };
-    let preview = seen.preview(options);
+    let preview = seen.preview(&settings, options.now);
     Ok(clusters
         .into_iter()
         .map(|action| {
@@ -164,7 +192,7 @@ pub fn differing(
         desired: &desired,
         rejected: &BTreeSet::new(),
         observed: &live.observed,
-        preview: None,
+        preview: Err(NOT_LOOKED_AT),
     };
     let differing = plan::candidates(&input, &policy(reading, tree, live, options)?);
     let is_there = |id: &ObjectId| live.observed.objects.get(id).is_some() && reading.cluster(id).is_some();
@@ -292,12 +320,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn preview<'a>(&'a self, options: &'a PlanOptions) -> Preview<'a> {
+    fn preview<'a>(&'a self, settings: &'a Settings, now: Timestamp) -> Preview<'a> {
         Preview {
             children: &self.children,
             node_addresses: &self.node_addresses,
-            settings: &options.settings,
-            now: options.now,
+            settings,
+            now,
         }
     }
 }

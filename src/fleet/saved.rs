@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
-use serde_json::json;
 
 use super::look::{Access, Live, look_at};
 use super::planning::{self, PlanOptions, Planned, Sight, content};
@@ -14,7 +13,6 @@ use crate::plan::{
     AdoptRecord, Checked, EmptySet, Files, FleetEntry, FleetPolicy, Plan, Prune, RemovedRecord,
     SavedAdoption, SavedFrom, SavedHub, SavedPlan, check_saved, put_back, stale_in_common,
 };
-use crate::render::Settings;
 use crate::validate::{Adopted, Adoption};
 
 /// Clusters as the files say, for values that a saved plan does not hold. Empty: only what is live is taken.
@@ -45,7 +43,7 @@ pub fn save(plan: &Plan, reading: &Reading, live: &Live, options: &PlanOptions) 
                 server: live.hub.server.clone(),
                 uid: live.hub.uid.clone(),
             },
-            settings: &options.settings,
+            operator: &live.operator,
             prune: options.prune,
             force_conflicts: options.force_conflicts.clone(),
             has_errors: reading.findings.has_errors(),
@@ -94,11 +92,10 @@ pub async fn check(
     saved: &SavedPlan,
     live: &Live,
     values: &Values,
-    settings: &Settings,
     now: Timestamp,
 ) -> Result<Checked, FleetError> {
     check_hub(saved.fleet().as_ref(), &live.hub)?;
-    let common = stale_in_common(saved, live.hub.uid.as_deref(), &json!(settings));
+    let common = stale_in_common(saved, live.hub.uid.as_deref(), &live.operator);
     if !common.is_empty() {
         return Ok(Checked {
             stale: common,
@@ -125,7 +122,7 @@ pub async fn check(
     let options = PlanOptions {
         prune: if saved.prune { Prune::Yes } else { Prune::No },
         force_conflicts: saved.force_conflicts.clone(),
-        settings: settings.clone(),
+        renderer_revision: None,
         now,
     };
     let named = saved.not_written();

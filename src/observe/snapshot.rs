@@ -13,12 +13,12 @@ use crate::api::labels;
 use crate::client::{Client, ClientError, ListQuery};
 use crate::object::{Kind, Object, ObjectSet, Observed, Unreadable, kinds};
 use crate::plan::FailureKind;
-use crate::render::Settings;
+use crate::render::HubOperator;
 
 /// What the first field of the file says.
 pub const FORMAT: &str = "k0smotron-fleet/snapshot";
 /// Grows when a field changes its meaning or goes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// A hub as it was at one moment.
 ///
@@ -34,7 +34,7 @@ pub struct Snapshot {
     pub taken_at: Timestamp,
     pub hub: SnapshotHub,
     /// How the operator of the hub renders.
-    pub operator: Settings,
+    pub operator: HubOperator,
     /// The namespaces that were looked at; empty: all.
     pub scope: BTreeSet<String>,
     /// All namespaces of the hub; `None` when they may not be listed.
@@ -82,7 +82,7 @@ pub struct SnapshotOf<'a> {
     /// Namespace of what the hub remembers of fleets.
     pub parent_namespace: &'a str,
     pub hub_uid: Option<&'a str>,
-    pub settings: &'a Settings,
+    pub operator: &'a HubOperator,
     pub now: Timestamp,
 }
 
@@ -135,7 +135,7 @@ pub async fn snapshot(client: &Client, of: &SnapshotOf<'_>) -> Result<Snapshot, 
             server: client.server().to_owned(),
             uid: of.hub_uid.map(str::to_owned),
         },
-        operator: of.settings.clone(),
+        operator: of.operator.clone(),
         scope: of.namespaces.clone(),
         namespaces,
         node_addresses,
@@ -245,6 +245,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::render::Settings;
 
     fn snapshot() -> Snapshot {
         let cluster = json!({"apiVersion": "k0smotron.io/v1beta1", "kind": "K0smotronCluster",
@@ -258,7 +259,7 @@ mod tests {
                 server: "https://hub:6443".to_owned(),
                 uid: None,
             },
-            operator: Settings::standard(),
+            operator: HubOperator::this(&Settings::standard()),
             scope: BTreeSet::new(),
             namespaces: None,
             node_addresses: vec!["192.0.2.1".to_owned()],

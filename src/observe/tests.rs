@@ -144,7 +144,7 @@ async fn every_list_that_is_forbidden_is_a_gap_of_a_snapshot() {
         namespaces: &namespaces,
         parent_namespace: "k0smotron-fleet",
         hub_uid: None,
-        settings: &crate::render::Settings::standard(),
+        operator: &crate::render::HubOperator::assumed("nothing is published"),
         now: "2030-01-01T00:00:00Z".parse().unwrap(),
     };
     let children = snapshot(&client, &of).await.unwrap().children();

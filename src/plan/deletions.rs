@@ -232,8 +232,8 @@ fn consequence(id: &ObjectId, live: &Object, input: &FleetInput<'_>) -> Conseque
         (_, _) => DeletionPolicy::Retain,
     };
     let volumes = match input.preview {
-        None => "its volumes".to_owned(),
-        Some(preview) => {
+        Err(_) => "its volumes".to_owned(),
+        Ok(preview) => {
             let is_its = |other: &ObjectId, object: &Object| {
                 other.kind == kinds::PERSISTENT_VOLUME_CLAIM
                     && other.namespace == id.namespace

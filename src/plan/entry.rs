@@ -225,6 +225,6 @@ pub struct FleetInput<'a> {
     pub rejected: &'a BTreeSet<ObjectId>,
     /// All clusters of the namespaces concerned, whoever made them.
     pub observed: &'a Observed,
-    /// `None`: impacts of changes are not known.
-    pub preview: Option<Preview<'a>>,
+    /// `Err`: impacts of changes are not known, and why, as a phrase.
+    pub preview: Result<Preview<'a>, &'a str>,
 }

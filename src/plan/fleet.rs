@@ -60,13 +60,15 @@ pub fn fleet(input: &FleetInput<'_>, policy: &FleetPolicy) -> Plan {
 
 /// Returns the clusters whose children must be looked at to say what their change does.
 pub fn candidates(input: &FleetInput<'_>, policy: &FleetPolicy) -> BTreeSet<ObjectId> {
-    let plan = fleet(
-        &FleetInput {
-            preview: None,
-            ..*input
-        },
-        policy,
-    );
+    let input = FleetInput {
+        preview: Err("candidates are only named"),
+        ..*input
+    };
+    written(&fleet(&input, policy))
+}
+
+/// Returns the clusters that a plan writes.
+pub fn written(plan: &Plan) -> BTreeSet<ObjectId> {
     plan.actions()
         .filter(|action| action.id.kind == kinds::K0SMOTRON_CLUSTER)
         .map(|action| action.id.clone())
@@ -137,7 +139,7 @@ impl Planner<'_> {
             self.hold(id, HeldReason::Hold, why);
             return;
         }
-        match preview::of_create(id, &body, self.input.preview.as_ref()) {
+        match preview::of_create(id, &body, self.input.preview.as_ref().ok()) {
             Err(refused) => self.hold(id, HeldReason::Refused, refused),
             Ok(consequence) => {
                 let namespace = ObjectId::new(kinds::NAMESPACE, "", &id.namespace);
@@ -195,7 +197,7 @@ impl Planner<'_> {
             .or_else(|| broken_rule(&body, live));
         let consequence = match refused {
             Some(refused) => Err(refused),
-            None => preview::of_change(live, &differences, self.input.preview.as_ref()),
+            None => preview::of_change(live, &differences, self.input.preview),
         };
         match consequence {
             Err(refused) => self.hold(id, HeldReason::Refused, refused),

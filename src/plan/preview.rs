@@ -22,7 +22,7 @@ pub(super) type Refused = String;
 pub(super) fn of_change(
     live: &Object,
     differences: &[Difference],
-    preview: Option<&Preview<'_>>,
+    preview: Result<Preview<'_>, &str>,
 ) -> Result<Consequence, Refused> {
     // What reaches a pod depends on the spec alone.
     if !differences
@@ -35,9 +35,11 @@ pub(super) fn of_change(
     if let Some(refused) = refused_version(live, &after) {
         return Err(refused);
     }
-    let Some(preview) = preview else {
-        return Ok(unknown("the pods of the cluster were not looked at"));
+    let preview = match preview {
+        Ok(preview) => preview,
+        Err(why) => return Ok(unknown(why)),
     };
+    let preview = &preview;
     let Ok(cluster) = serde_json::from_value::<K0smotronCluster>(live.0.clone()) else {
         return Ok(unknown("this version cannot read the live object"));
     };

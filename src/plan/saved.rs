@@ -22,12 +22,12 @@ use crate::api::fleet_files::{AdoptSource, IfDifferent, RemovalPolicy};
 use crate::api::fleet_rollout::{CHANGES, DELETIONS, NAMESPACES};
 use crate::api::labels;
 use crate::object::{Object, ObjectId, ObjectSet, Observed, digest, kinds};
-use crate::render::Settings;
+use crate::render::HubOperator;
 
 /// What the first field of the file says.
 pub const FORMAT: &str = "k0smotron-fleet/saved-plan";
 /// Grows when a field changes its meaning, goes or comes: who knows an older one must not execute a newer one.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// Fewest digits of a digest that name a plan.
 const DIGEST_MIN: usize = 12;
 
@@ -52,7 +52,7 @@ pub struct SavedPlan {
     pub content: String,
     pub hub: SavedHub,
     /// How the operator of the hub renders.
-    pub operator: Settings,
+    pub operator: HubOperator,
     /// The run deletes what left the files (`--prune`).
     pub prune: bool,
     /// Field managers whose fields are taken over.
@@ -168,7 +168,7 @@ pub struct SavedFrom<'a> {
     pub fleet: Option<&'a Fleet>,
     pub content: String,
     pub hub: SavedHub,
-    pub settings: &'a Settings,
+    pub operator: &'a HubOperator,
     pub prune: Prune,
     pub force_conflicts: BTreeSet<String>,
     pub has_errors: bool,
@@ -216,7 +216,7 @@ impl SavedPlan {
             revision: plan.revision.clone(),
             content: from.content.clone(),
             hub: from.hub.clone(),
-            operator: from.settings.clone(),
+            operator: from.operator.clone(),
             prune: from.prune == Prune::Yes,
             force_conflicts: from.force_conflicts.clone(),
             has_errors: from.has_errors,

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::saved::{SavedAction, SavedEntry, SavedPlan};
 use super::{Action, Held, Operation, Plan, adopt, shown, tracking};
 use crate::api::labels;
 use crate::object::{Object, ObjectId, Observed, differences, digest, pointer};
+use crate::render::{HubOperator, Settings};
 
 /// One thing that is not as it was when the plan was saved.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,24 +139,47 @@ pub(super) fn standing(entry: &SavedEntry, live: Option<&Object>, body: Option<&
 }
 
 /// Compares what is common to a whole plan: the hub and how its operator renders.
-pub fn common(saved: &SavedPlan, hub_uid: Option<&str>, operator: &Value) -> Vec<Stale> {
+pub fn common(saved: &SavedPlan, hub_uid: Option<&str>, operator: &HubOperator) -> Vec<Stale> {
     let mut stale = Vec::new();
     if saved.hub.uid.as_deref() != hub_uid {
         let old = saved.hub.uid.clone().map(Value::from);
         stale.push(Stale::new(None, "hub.uid", old, hub_uid.map(Value::from)));
     }
-    let flat = |value: &Value| -> BTreeMap<String, Value> {
-        let fields = value.as_object().into_iter().flatten();
-        fields
-            .map(|(key, value)| (format!("/operator/{key}"), value.clone()))
-            .collect()
-    };
-    let (old, new) = (flat(&json!(saved.operator)), flat(operator));
+    let (old, new) = (of_operator(&saved.operator), of_operator(operator));
     stale.extend(
         moved(&old, &new)
             .map(|(pointer, old, new)| Stale::new(None, &pointer::to_field_path(pointer), old, new)),
     );
     stale
+}
+
+/// Returns what is known of an operator, each by JSON pointer. Why nothing is known is no part of it: who plans may have
+/// other rights than who applies.
+fn of_operator(operator: &HubOperator) -> BTreeMap<String, Value> {
+    let of_settings = |settings: &Settings| match json!(settings) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    let mut fields = match operator {
+        HubOperator::Published(published) => {
+            let mut fields = of_settings(&published.settings);
+            fields.insert("version".to_owned(), json!(published.version));
+            fields.insert(
+                "rendererRevisions".to_owned(),
+                json!(published.renderer_revisions),
+            );
+            fields
+        }
+        HubOperator::Unreadable { version } => Map::from_iter([(
+            "version".to_owned(),
+            json!(version.as_deref().unwrap_or("unreadable")),
+        )]),
+        HubOperator::Assumed { why: _, settings } => of_settings(settings),
+    };
+    let fields = std::mem::take(&mut fields).into_iter();
+    fields
+        .map(|(key, value)| (pointer::push("/operator", &key), value))
+        .collect()
 }
 
 /// What becomes of a saved plan on the hub as it is now.

@@ -22,20 +22,24 @@ pub struct Upgraded {
     pub held: Option<String>,
 }
 
-/// Says what changes for a live cluster when its operator goes from the settings of `preview` to `then`; `None` when
-/// nothing does.
-pub fn of_upgrade(id: &ObjectId, live: &Object, preview: &Preview<'_>, then: &Settings) -> Option<Upgraded> {
-    let unknown = |why: String| {
-        Some(Upgraded {
+impl Upgraded {
+    /// Says of a cluster that it is not known; `why` is a phrase.
+    pub fn unknown(id: &ObjectId, why: &str) -> Self {
+        Self {
             object: id.clone(),
             impact: Impact::Unknown,
             effects: vec![format!("not known: {why}")],
             stateful_sets: Vec::new(),
             held: None,
-        })
-    };
+        }
+    }
+}
+
+/// Says what changes for a live cluster when its operator goes from the settings of `preview` to `then`; `None` when
+/// nothing does.
+pub fn of_upgrade(id: &ObjectId, live: &Object, preview: &Preview<'_>, then: &Settings) -> Option<Upgraded> {
     let Ok(cluster) = serde_json::from_value::<K0smotronCluster>(live.0.clone()) else {
-        return unknown("this version cannot read the live object".to_owned());
+        return Some(Upgraded::unknown(id, "this version cannot read the live object"));
     };
     let before = rehearse(&cluster, preview).ok()?;
     let then = Preview {
@@ -44,7 +48,7 @@ pub fn of_upgrade(id: &ObjectId, live: &Object, preview: &Preview<'_>, then: &Se
     };
     let after = match rehearse(&cluster, &then) {
         Ok(after) => after,
-        Err(stalled) => return unknown(stalled.message),
+        Err(stalled) => return Some(Upgraded::unknown(id, &stalled.message)),
     };
     let Consequence { impact, effects } = of_children(&after.plan, &before.plan, &after.owner);
     let stateful_sets: Vec<String> = new_actions(&after.plan, &before.plan)

@@ -189,9 +189,9 @@ pub enum SourceFacts {
     },
 }
 
-/// Settings of the operator that change what is rendered.
+/// Settings of the operator that change what is rendered. Who reads them must know them all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
     /// The newest renderer revision to use; older pins stay on theirs.
     pub renderer_revision: u32,
@@ -218,7 +218,7 @@ fn ten_minutes() -> u64 {
 
 /// What network policies depend on besides the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkPolicySettings {
     /// Namespace of the operator's pods.
     pub operator_namespace: String,

@@ -43,6 +43,7 @@ mod persistence;
 mod pod_security;
 #[cfg(test)]
 mod prune_tests;
+mod published;
 mod resolve;
 mod resolved;
 pub mod revisions;
@@ -71,6 +72,7 @@ pub use objects::{check, objects};
 pub use patches::strategic::apply as apply_strategic;
 pub use patches::{MATCHES_NOTHING, merge_keys};
 pub use pod_security::violations as baseline_violations;
+pub use published::{HubOperator, NAME as PUBLISHED_NAME, Published};
 pub use resolve::resolve;
 pub use resolved::{DataSource, DataVolume, EtcdPlan, Growth, Membership, ResolvedCluster, StoragePlan};
 pub use storage_plan::data_source_of;

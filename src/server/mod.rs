@@ -6,6 +6,7 @@
 //! process that waits for the lease is ready to take over. Everything that runs here ends with one stop token.
 
 pub mod http;
+pub mod publishing;
 mod signals;
 
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ use crate::lease::{Election, Elector};
 use crate::load::Cache;
 use crate::load::git::FileSources;
 use crate::operator::{Operator, OperatorOptions};
-use crate::render::Settings;
+use crate::render::{Published, Settings};
 use crate::sync::{self, DirectoryOptions, SyncOptions, Syncs};
 
 /// What has begun when the process is told to end may take this long to end. Kubernetes kills after 30 s.
@@ -57,6 +58,8 @@ pub struct ControllerOptions {
     pub directory: Option<FollowDirectory>,
     /// Namespace of what this hub remembers of its fleets.
     pub parent_namespace: String,
+    /// Where those who plan are told how this process renders; `None`: nowhere.
+    pub published_in: Option<String>,
 }
 
 /// How FleetSyncs are followed.
@@ -77,6 +80,14 @@ struct Workers {
     operator: Arc<Operator>,
     syncs: Option<Arc<Syncs>>,
     directory: Option<DirectoryOptions>,
+    publishing: Option<Publishing>,
+}
+
+/// What is said of this process, and where.
+struct Publishing {
+    client: Client,
+    published: Published,
+    namespace: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -195,6 +206,7 @@ impl Workers {
             syncs,
             directory,
             parent_namespace,
+            published_in,
         } = options;
         let syncs = syncs.map(|FollowSyncs { cache, file_sources }| {
             Syncs::new(SyncOptions {
@@ -215,6 +227,11 @@ impl Workers {
             settings: settings.clone(),
             instance: instance.clone(),
         });
+        let publishing = published_in.map(|namespace| Publishing {
+            client: client.clone(),
+            published: Published::of_this_program(&settings),
+            namespace,
+        });
         let operator = Operator::new(OperatorOptions {
             client,
             namespaces,
@@ -227,6 +244,7 @@ impl Workers {
             operator,
             syncs,
             directory,
+            publishing,
         }
     }
 
@@ -243,6 +261,7 @@ impl Workers {
             operator,
             syncs,
             directory,
+            publishing,
         } = self;
         let follow_syncs = async {
             if let Some(syncs) = &syncs {
@@ -254,7 +273,24 @@ impl Workers {
                 sync::follow_directory(directory, stop.clone()).await;
             }
         };
-        let working = async { tokio::join!(operator.work(stop.clone()), follow_syncs, follow_directory) };
+        let publish = async {
+            if let Some(Publishing {
+                client,
+                published,
+                namespace,
+            }) = &publishing
+            {
+                publishing::keep(client, published, namespace, stop).await;
+            }
+        };
+        let working = async {
+            tokio::join!(
+                operator.work(stop.clone()),
+                follow_syncs,
+                follow_directory,
+                publish
+            )
+        };
         tokio::pin!(working);
         tokio::select! {
             _ = &mut working => return,

@@ -26,7 +26,6 @@ use crate::plan::rollout::Waiting;
 use crate::plan::{
     self, ActionResult, Approval, Consent, FailureKind, Fights, Held, HeldReason, Outcome, Prune,
 };
-use crate::render;
 
 /// Longer than a lock lives whose holder is gone; a pass that did not get it comes back later.
 const LOCK_WAIT: Duration = Duration::from_secs(20);
@@ -41,8 +40,6 @@ pub struct Settings {
     pub limits: Limits,
     /// For the plan, and again for the writes.
     pub deadline: Duration,
-    /// How the operator of this hub is set.
-    pub render: render::Settings,
 }
 
 impl Settings {
@@ -113,7 +110,7 @@ pub async fn out(
     let options = PlanOptions {
         prune: Prune::No,
         force_conflicts: BTreeSet::new(),
-        settings: settings.render.clone(),
+        renderer_revision: None,
         now: Timestamp::now(),
     };
     let planning = async {

@@ -13,7 +13,7 @@ use crate::api::fleet_sync::MaxImpact;
 use crate::client::{Client, chain};
 use crate::compose::{self, Reading};
 use crate::diagnostic::{Severity, SourceTree};
-use crate::fleet::Access;
+use crate::fleet::{Access, OperatorSource};
 use crate::load::{self, LoadError, Watch};
 use crate::plan::Fights;
 use crate::render;
@@ -148,12 +148,12 @@ async fn look(
         max_impact: options.max_impact,
         limits: Limits::default(),
         deadline: TIMEOUT,
-        render: options.settings.clone(),
     };
     let access = Access {
         clusters: &options.client,
         memory: &options.client,
         parent_namespace: &options.parent_namespace,
+        operator: OperatorSource::This(&options.settings),
     };
     let carried = carry::out(access, &reading, &tree, &settings, stop)
         .await

@@ -18,7 +18,7 @@ use crate::api::fleet_sync::{FleetProblem, FleetSyncSpec, FleetSyncStatus};
 use crate::api::labels;
 use crate::client::{self, ClientError, chain};
 use crate::diagnostic::{Findings, Severity, SourceTree};
-use crate::fleet::Access;
+use crate::fleet::{Access, OperatorSource};
 use crate::load::git::CommitId;
 use crate::object::{Object, ObjectId};
 use crate::plan::rollout::Waiting;
@@ -261,7 +261,6 @@ impl Syncs {
             max_impact: order.max_impact,
             limits: order.limits.clone(),
             deadline: order.timeout,
-            render: self.options.settings.clone(),
         };
         let account = &order.account;
         let own = &self.options.client;
@@ -271,6 +270,7 @@ impl Syncs {
                     clusters: &client,
                     memory: own,
                     parent_namespace: &self.options.parent_namespace,
+                    operator: OperatorSource::This(&self.options.settings),
                 };
                 carry::out(access, &source.reading, &source.tree, &settings, stop).await
             }

@@ -12,7 +12,17 @@ pub fn program() -> Program {
 /// Starts it as the controller of one namespace.
 pub fn controller(program: &Program, kubeconfig: &Path, namespace: &str, more: &[&str]) -> Process {
     let kubeconfig = kubeconfig.to_str().expect("folders of tests have plain names");
-    let arguments = ["controller", "--kubeconfig", kubeconfig, "--namespace", namespace];
+    // Nobody asks it how it renders.
+    let nowhere = format!("{namespace}-system");
+    let arguments = [
+        "controller",
+        "--kubeconfig",
+        kubeconfig,
+        "--namespace",
+        namespace,
+        "--lease-namespace",
+        &nowhere,
+    ];
     program.start(&[&arguments[..], more].concat())
 }
 

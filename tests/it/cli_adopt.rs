@@ -90,6 +90,7 @@ async fn a_cluster_of_kubectl_or_argo_cd_is_taken_over_and_what_only_they_said_g
     insta::assert_snapshot!(fleet.transcript(&["plan"]).await, @r#"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       > NS/paris   adopt  safe
           at              changes/paris.yaml:5:38
           metadata.annotations["fleet.k0smotron.io/source"]
@@ -260,6 +261,7 @@ async fn a_cluster_of_the_same_name_under_k0smotron_is_refused_here_and_in_a_sna
     insta::assert_snapshot!(fleet.transcript(&["plan"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       + NS/paris   create
           at             clusters/paris.yaml:1:1
       ! NS/berlin  refused

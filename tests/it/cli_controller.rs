@@ -121,6 +121,28 @@ async fn the_installed_account_has_the_rights_it_needs_and_uses_those_it_has() {
         "--network-policies",
     ]);
 
+    // Everybody who may plan may know how it renders, and nothing else there.
+    let stranger = servers.service_account("tenant-7", "stranger").await;
+    let get = async |name: &str| {
+        let arguments = ["get", "configmap", name, "-n", NAMESPACE, "-o", "yaml"];
+        servers.kubectl_with(&stranger, &arguments, "").await
+    };
+    eventually("it is published how it renders", SOON, async || {
+        let output = get("k0smotron-fleet-operator").await;
+        match output.stdout.contains("networkPolicies") {
+            true => Ok(()),
+            false => Err(format!("{}{}", output.stderr, controller.log_tail(5))),
+        }
+    })
+    .await;
+    let output = get("k0smotron-fleet-settings").await;
+    assert!(
+        output.stderr.contains("Forbidden"),
+        "{}{}",
+        output.stdout,
+        output.stderr
+    );
+
     let create = async |name: &str, spec: Value| {
         let object = cluster(name, spec);
         servers

@@ -7,7 +7,7 @@ use k0smotron_fleet::api::labels;
 use serde_json::{Value, json};
 
 use crate::cli::{assert_fits, program, transcript, write};
-use crate::operator::{Bench, Controller};
+use crate::operator::{Bench, Controller, settings};
 use crate::support::kubelet::Policy;
 use crate::support::{Namespace, Output, Process, Program, Proxy, Servers, crds};
 
@@ -102,15 +102,16 @@ impl Fleet {
     }
 
     fn arguments<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
-        let parent = ["--parent-namespace", self.namespace.name.as_str()];
-        [arguments, &parent].concat()
+        let namespace = self.namespace.name.as_str();
+        let hub = ["--parent-namespace", namespace, "--operator-namespace", namespace];
+        [arguments, &hub].concat()
     }
 
     /// Starts an operator and pods for the clusters of the fleet.
     pub async fn hosted(&self) -> (Bench<'static>, Controller) {
         let (servers, namespace) = (self.servers, self.namespace.clone());
         let bench = Bench::of(servers, namespace, servers.node_address, Policy::Ready).await;
-        let controller = bench.controller().await;
+        let controller = bench.controller_publishing(settings()).await;
         (bench, controller)
     }
 
@@ -140,12 +141,14 @@ impl Fleet {
         let uid = self.hub_uid().await;
         let url = self.servers.url();
         let short = format!("{}…", &uid[..8]);
+        let operator = concat!("operator ", env!("CARGO_PKG_VERSION"));
         transcript(
             &output,
             &[
                 (self.namespace.name.as_str(), "NS"),
                 (url.as_str(), "SERVER"),
                 (short.as_str(), "HUB"),
+                (operator, "operator VERSION"),
             ],
         )
     }
@@ -185,6 +188,7 @@ async fn a_fleet_is_planned_applied_and_then_there_is_nothing_to_do() {
     insta::assert_snapshot!(fleet.transcript(&["plan"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       + NS/berlin  create
           at             clusters/berlin.yaml:1:1
       + NS/paris   create
@@ -198,6 +202,7 @@ async fn a_fleet_is_planned_applied_and_then_there_is_nothing_to_do() {
     insta::assert_snapshot!(fleet.transcript(&["apply", "-y"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       + NS/berlin  create
           at             clusters/berlin.yaml:1:1
       + NS/paris   create
@@ -212,6 +217,7 @@ async fn a_fleet_is_planned_applied_and_then_there_is_nothing_to_do() {
     insta::assert_snapshot!(fleet.transcript(&["apply", "-y", "--first-apply", "--parallelism", "1"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       + NS/berlin  create
           at             clusters/berlin.yaml:1:1
       + NS/paris   create
@@ -247,6 +253,7 @@ async fn a_fleet_is_planned_applied_and_then_there_is_nothing_to_do() {
     insta::assert_snapshot!(fleet.transcript(&["plan"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       ~ NS/paris  safe
           at             clusters/paris.yaml:7:3
           spec.replicas  1 -> 3
@@ -288,6 +295,7 @@ async fn without_a_terminal_nothing_is_written_and_the_flag_is_named() {
     insta::assert_snapshot!(fleet.transcript(&["apply", "--first-apply", "-q"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       + NS/berlin  create
           at             clusters/berlin.yaml:1:1
     Plan: 1 to create, 0 to change, 0 to DELETE
@@ -315,6 +323,7 @@ async fn what_leaves_the_files_is_held_and_goes_only_with_prune_within_the_budge
     insta::assert_snapshot!(fleet.transcript(&["plan"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       ! NS/madrid  protected
           why            it left the files and is protected; `k0smotron-fleet
                          unprotect` lets it go
@@ -332,6 +341,7 @@ async fn what_leaves_the_files_is_held_and_goes_only_with_prune_within_the_budge
     insta::assert_snapshot!(fleet.transcript(&["apply", "-y", "--prune"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       ! NS/madrid  protected
           why            it left the files and is protected; `k0smotron-fleet
                          unprotect` lets it go

@@ -83,6 +83,7 @@ async fn who_finds_the_fleet_locked_is_told_by_whom_and_writes_nothing() {
     insta::assert_snapshot!(fleet.transcript(&["apply", "-y", "--lock-timeout", "0s"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       + NS/paris  create
           at             clusters/paris.yaml:1:1
       = 1 unchanged

@@ -133,6 +133,7 @@ async fn missing_rights_are_named() {
     insta::assert_snapshot!(run(&["apply", "-y", "--first-apply"]).await, @r#"
     --- stdout
     Fleet acme hub SERVER (unknown)
+      operator unknown, defaults assumed
       + NS/berlin  create
           at             berlin.yaml:1:1
     Plan: 1 to create, 0 to change, 0 to DELETE

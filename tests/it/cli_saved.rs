@@ -186,7 +186,7 @@ async fn a_plan_that_was_altered_or_is_of_another_version_is_not_done() {
     let output = fleet.program.run(&["show", "newer.json"]).await;
     insta::assert_snapshot!(transcript(&output, &[]), @r"
     --- stderr
-    error: `newer.json` cannot be used: it was written by another version of the program (format 99, this one knows 2)
+    error: `newer.json` cannot be used: it was written by another version of the program (format 99, this one knows 3)
     hint: plan again with this program: `k0smotron-fleet plan --out FILE`
     --- exit 1
     ");

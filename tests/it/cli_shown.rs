@@ -35,6 +35,7 @@ async fn equal_changes_are_told_once_in_every_format() {
     insta::assert_snapshot!(fleet.transcript(&["plan", "--compact"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       ~ 5 clusters  safe
     Plan: 0 to create, 5 to change (5 safe), 0 to DELETE
     --- exit 0

@@ -148,6 +148,7 @@ async fn a_commit_that_opens_a_guard_is_judged_by_the_one_before() {
     insta::assert_snapshot!(fleet.transcript(&["plan"]).await, @r"
     --- stdout
     Fleet acme hub SERVER (HUB)
+      operator unknown, defaults assumed
       ! NS/paris  held
           why            it left the files and is kept: deletions are off; pass
                          `--prune` once, or set `deletions` of the Fleet

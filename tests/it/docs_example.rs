@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::{assert_fits, program, transcript};
-use crate::operator::Bench;
+use crate::operator::{Bench, settings};
 use crate::support::Program;
 
 /// Stores that run on the recorded hub, with the version of before.
@@ -32,6 +32,7 @@ async fn the_recorded_hub_needs_nothing_but_the_program() {
     insta::assert_snapshot!(answer, @r"
     --- stdout
     Fleet edge hub https://edge-hub.example.org:6443 (28f85f56…)
+      operator 0.1.0, renderer 1
       + 994 clusters     create
           names          edge/store-0007, edge/store-0008, edge/store-0009,
                          edge/store-0010, edge/store-0011, edge/store-0012,
@@ -62,7 +63,7 @@ async fn the_recorded_hub_needs_nothing_but_the_program() {
 async fn record() {
     let bench = Bench::new("example").await;
     let namespace = bench.namespace.name.clone();
-    let _controller = bench.controller().await;
+    let _controller = bench.controller_publishing(settings()).await;
     let program: Program = program().kubeconfig(&bench.servers.kubeconfig());
     for path in [
         "fleet.yaml",
@@ -97,7 +98,14 @@ async fn record() {
             .await;
     }
     let output = program
-        .run(&[&["snapshot", "--out", "live.json", "-n", &namespace][..], &parent].concat())
+        .run(
+            &[
+                &["snapshot", "--out", "live.json", "-n", &namespace][..],
+                &["--operator-namespace", &namespace],
+                &parent,
+            ]
+            .concat(),
+        )
         .await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     let text = std::fs::read_to_string(program.folder().join("live.json")).unwrap();

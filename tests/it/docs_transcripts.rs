@@ -86,6 +86,7 @@ fn aligned(shown: &str) -> String {
 async fn a_store_is_closed() {
     let fleet = Fleet::called("docs", "").await;
     fleet.stores(&["0001", "0002", "0042"]);
+    fleet.publish(|_| {}).await;
     let mut page = Page::new(fleet, "A store is closed");
     page.say(
         "Three stores are rows of `sets/stores.csv`, and their clusters run. Store 0042 closes, and its row is taken out.\n\
@@ -121,6 +122,7 @@ async fn a_rename_goes_wrong() {
     for name in ["berlin", "munich", "paris"] {
         fleet.cluster(name, ONE);
     }
+    fleet.publish(|_| {}).await;
     let mut page = Page::new(fleet, "A rename goes wrong");
     page.say(
         "Three clusters run, in a fleet that deletes what leaves its files (`deletions: Omission`), one at a time. Somebody\n\

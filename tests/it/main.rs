@@ -24,6 +24,7 @@ mod cli_identity;
 mod cli_install;
 mod cli_lock;
 mod cli_offline;
+mod cli_operator;
 mod cli_protect;
 mod cli_refusals;
 mod cli_removed;

@@ -55,6 +55,7 @@ impl Candidate {
             syncs: None,
             directory: None,
             parent_namespace: "k0smotron-fleet".to_owned(),
+            published_in: None,
         };
         let stop = CancellationToken::new();
         Self {

@@ -36,6 +36,7 @@ async fn options(servers: &Servers, listen: SocketAddr) -> ControllerOptions {
         syncs: None,
         directory: None,
         parent_namespace: "k0smotron-fleet".to_owned(),
+        published_in: None,
     }
 }
 

@@ -34,7 +34,6 @@ use crate::fleet::{
 use crate::lease::Holder;
 use crate::plan::rollout::Waiting;
 use crate::plan::{self, Approval, ApprovedPlan, Checked, Consent, Plan, Prune, SavedPlan};
-use crate::render::Settings;
 
 /// Plan, ask, and do what was planned; or do what a saved plan says
 ///
@@ -182,10 +181,9 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
     };
     let client = hub::connect(&arguments.plan.hub).await?;
     let access = flow::access(&client, &arguments.plan.hub);
-    let settings = Settings::of_another_process();
     let check = async || {
         let live = fleet::look_again(access, saved).await?;
-        let checked = fleet::check(access, saved, &live, &values, &settings, Timestamp::now()).await?;
+        let checked = fleet::check(access, saved, &live, &values, Timestamp::now()).await?;
         Ok::<_, CliError>((live, checked))
     };
     let (live, checked) = check().await?;
@@ -286,8 +284,7 @@ async fn write_saved(
 }
 
 async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
-    let settings = Settings::of_another_process();
-    let (prepared, client) = flow::prepare(&arguments.plan, &settings, Asking::Nothing, ui).await?;
+    let (prepared, client) = flow::prepare(&arguments.plan, None, Asking::Nothing, ui).await?;
     let access = flow::access(&client, &arguments.plan.hub);
     let fleet = prepared.files.reading.fleet.clone().filter(|_| prepared.writes());
     show(&prepared, arguments, ui)?;
@@ -314,7 +311,7 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
             None => (prepared, approved),
             // Whoever had it may have written.
             Some(_) => {
-                let again = flow::prepare_again(prepared.files, &arguments.plan, &settings, &client).await?;
+                let again = flow::prepare_again(prepared.files, &arguments.plan, None, &client).await?;
                 let approved = if again.plan == prepared.plan && again.loosened == prepared.loosened {
                     approved
                 } else {

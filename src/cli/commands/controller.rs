@@ -57,7 +57,7 @@ pub struct Arguments {
         default_value = "auto"
     )]
     leader_election: LeaderElection,
-    /// Namespace of the lease
+    /// Namespace of the lease, and of the ConfigMap that tells those who plan how this operator renders
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = SYSTEM_NAMESPACE)]
     lease_namespace: String,
     /// Name of this process in the lease and in Events [default: name of the host]
@@ -290,5 +290,6 @@ async fn options(arguments: &Arguments) -> Result<ControllerOptions, CliError> {
             max_impact: arguments.max_impact,
         }),
         parent_namespace: arguments.parent_namespace.clone(),
+        published_in: Some(arguments.lease_namespace.clone()),
     })
 }

@@ -17,10 +17,10 @@ use crate::cli::show::markdown::{self, Comment};
 use crate::cli::show::text::Children;
 use crate::cli::show::{github, json, text};
 use crate::cli::ui::Ui;
-use crate::fleet::{self, PlanOptions, Sight};
+use crate::fleet::{self, Sight};
 use crate::observe::Snapshot;
 use crate::plan::Upgraded;
-use crate::render::{Settings, revisions};
+use crate::render::revisions;
 
 /// Say what `apply` would do and what that does to running control planes; writes nothing
 #[derive(Debug, Args)]
@@ -47,7 +47,8 @@ pub struct Arguments {
     #[arg(long, env = "K0SMOTRON_FLEET_CHILDREN", value_parser = FalseyValueParser::new())]
     children: bool,
     /// Say what an operator with this renderer revision would do, also to clusters whose files stay as they are
-    #[arg(long, value_name = "NUMBER", env = "K0SMOTRON_FLEET_RENDERER_REVISION", value_parser = revision)]
+    #[arg(long, value_name = "NUMBER", env = "K0SMOTRON_FLEET_RENDERER_REVISION", value_parser = revision,
+          conflicts_with = "out")]
     renderer_revision: Option<u32>,
 }
 
@@ -71,27 +72,21 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         .map(plan_file::read_snapshot)
         .transpose()?;
     block_on(async {
-        let operator = recorded
-            .as_ref()
-            .map_or_else(Settings::of_another_process, |snapshot| snapshot.operator.clone());
-        let mut settings = operator.clone();
-        if let Some(revision) = arguments.renderer_revision {
-            settings.renderer_revision = revision;
-        }
+        let revision = arguments.renderer_revision;
         let client;
         let (prepared, sight) = match &recorded {
             Some(snapshot) => {
                 warn_if_old(snapshot, ui);
-                let prepared = flow::prepare_offline(&arguments.plan, &settings, snapshot, ui).await?;
+                let prepared = flow::prepare_offline(&arguments.plan, revision, snapshot, ui).await?;
                 (prepared, Sight::Recorded(snapshot))
             }
             None => {
-                let online = flow::prepare(&arguments.plan, &settings, Asking::Admission, ui).await?;
+                let online = flow::prepare(&arguments.plan, revision, Asking::Admission, ui).await?;
                 client = online.1;
                 (online.0, Sight::Hub(flow::access(&client, &arguments.plan.hub)))
             }
         };
-        let more = More::of(arguments, &prepared, sight, &operator).await?;
+        let more = More::of(arguments, &prepared, sight).await?;
         answer(arguments, &prepared, &more, ui)?;
         for denied in &prepared.admission.denied {
             ui.warning(&format!(
@@ -126,18 +121,14 @@ struct More {
 }
 
 struct Upgrade {
-    from: u32,
+    /// `None`: it is not known.
+    from: Option<u32>,
     to: u32,
     clusters: Vec<Upgraded>,
 }
 
 impl More {
-    async fn of(
-        arguments: &Arguments,
-        prepared: &Prepared,
-        sight: Sight<'_>,
-        operator: &Settings,
-    ) -> Result<Self, CliError> {
+    async fn of(arguments: &Arguments, prepared: &Prepared, sight: Sight<'_>) -> Result<Self, CliError> {
         let Prepared {
             live, plan, options, ..
         } = prepared;
@@ -149,15 +140,11 @@ impl More {
         let upgrade = match arguments.renderer_revision {
             None => None,
             Some(to) => {
-                let now = PlanOptions {
-                    settings: operator.clone(),
-                    ..options.clone()
-                };
                 let unchanged = plan.unchanged.iter().cloned().collect();
                 Some(Upgrade {
-                    from: operator.renderer_revision,
+                    from: live.operator.renderer_revision(),
                     to,
-                    clusters: fleet::upgrade(sight, live, &unchanged, &now, &options.settings).await?,
+                    clusters: fleet::upgrade(sight, live, &unchanged, to, options.now).await?,
                 })
             }
         };

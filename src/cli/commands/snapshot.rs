@@ -12,7 +12,6 @@ use crate::cli::exit::Exit;
 use crate::cli::ui::Ui;
 use crate::cli::{block_on, hub, plan_file, source};
 use crate::fleet;
-use crate::render::Settings;
 
 /// Record what a plan reads from the hub, for `plan --snapshot` without cluster and credentials
 ///
@@ -44,7 +43,7 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
             &client,
             &namespaces,
             &arguments.hub.parent_namespace,
-            &Settings::of_another_process(),
+            arguments.hub.operator(),
             Timestamp::now(),
         )
         .await?;

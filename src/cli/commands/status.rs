@@ -12,7 +12,7 @@ use crate::cli::block_on;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub;
-use crate::cli::show::{json, rolling, table};
+use crate::cli::show::{json, rolling, table, text};
 use crate::cli::source::{self, Files, count};
 use crate::cli::ui::Ui;
 use crate::client::Client;
@@ -23,7 +23,7 @@ use crate::object::{Object, ObjectId, ObjectSet, kinds};
 use crate::observe;
 use crate::plan::Prune;
 use crate::plan::rollout::State;
-use crate::render::Settings;
+use crate::render::HubOperator;
 use crate::status::{FleetRow, fleet_rows};
 
 /// Show the clusters of a fleet: version, readiness, endpoint, what differs, is held, on its way or expires, and what was
@@ -66,6 +66,7 @@ struct Line {
 
 /// Everything that is shown.
 struct Shown {
+    operator: HubOperator,
     lines: Vec<Line>,
     /// What clusters that are gone left behind; `None`: it may not be listed.
     leftovers: Option<Leftovers>,
@@ -138,6 +139,7 @@ async fn look(arguments: &Arguments, files: Option<&Files>, client: &Client) -> 
         let lines = of_objects(&observed.objects, &filter, |_| true);
         let leftovers = left_behind(client, &filter.namespaces, &filter).await?;
         return Ok(Shown {
+            operator: fleet::operator(client, arguments.hub.operator()).await?,
             lines,
             leftovers,
             rollout: None,
@@ -147,6 +149,7 @@ async fn look(arguments: &Arguments, files: Option<&Files>, client: &Client) -> 
         clusters: client,
         memory: client,
         parent_namespace: &arguments.hub.parent_namespace,
+        operator: arguments.hub.operator(),
     };
     let live = fleet::look(access, &files.reading).await?;
     let reading = &files.reading;
@@ -170,7 +173,7 @@ async fn look(arguments: &Arguments, files: Option<&Files>, client: &Client) -> 
     let options = PlanOptions {
         prune: Prune::No,
         force_conflicts: BTreeSet::new(),
-        settings: Settings::of_another_process(),
+        renderer_revision: None,
         now: Timestamp::now(),
     };
     let differing = fleet::differing(reading, &files.tree, &live, &options)?;
@@ -205,6 +208,7 @@ async fn look(arguments: &Arguments, files: Option<&Files>, client: &Client) -> 
     };
     let rollout = live.parent.and_then(|stored| stored.parent.rollout);
     Ok(Shown {
+        operator: live.operator,
         lines,
         leftovers,
         rollout,
@@ -311,7 +315,13 @@ fn text(shown: &Shown, now: Timestamp) -> String {
             count(lines.len(), "cluster")
         ),
     };
-    format!("{text}\n{summary}\n")
+    let operator = match &shown.operator {
+        HubOperator::Assumed { .. } => String::new(),
+        operator @ (HubOperator::Published(_) | HubOperator::Unreadable { .. }) => {
+            format!("; {}", text::operator(operator))
+        }
+    };
+    format!("{text}\n{summary}{operator}\n")
 }
 
 /// Returns a line for each cluster about which there is something to say, up to [`NAMED_MAX`].
@@ -408,6 +418,7 @@ fn document(files: Option<&Files>, shown: &Shown) -> Value {
     });
     json!({
         "leftovers": leftovers,
+        "operator": shown.operator,
         "fleet": json::fleet(fleet),
         "clusters": clusters,
         "rollout": rollout,

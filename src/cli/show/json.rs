@@ -136,7 +136,7 @@ pub fn children(children: &BTreeMap<ObjectId, Vec<Action>>) -> Value {
 }
 
 /// Returns what another renderer revision would do.
-pub fn upgrade(upgraded: &[Upgraded], now: u32, then: u32) -> Value {
+pub fn upgrade(upgraded: &[Upgraded], now: Option<u32>, then: u32) -> Value {
     let one = |one: &Upgraded| {
         json!({
             "object": id(&one.object),

@@ -155,6 +155,7 @@ fn head(plan: &Plan, heading: &Heading<'_>, digest: Option<&str>) -> String {
         ", hub {}",
         code(heading.hub.uid.as_deref().unwrap_or("unknown"))
     ));
+    words.push_str(&format!(", {}", text::operator(heading.operator)));
     if let Some(digest) = digest {
         words.push_str(&format!(", plan {}", code(digest.get(..12).unwrap_or(digest))));
     }

@@ -5,6 +5,7 @@ use crate::fleet::Hub;
 use crate::fleet::admission::Denied;
 use crate::object::{Object, kinds};
 use crate::plan::{Action, FieldChange, Held, HeldReason, Impact, Operation, Propagation, Wave};
+use crate::render::{HubOperator, Published, Settings};
 
 fn id(name: &str) -> ObjectId {
     ObjectId::new(kinds::K0SMOTRON_CLUSTER, "edge", name)
@@ -65,10 +66,16 @@ fn shown(plan: &Plan, admission: &Admission) -> String {
         server: "https://hub:6443".to_owned(),
         uid: Some("8c1e".to_owned()),
     };
+    let operator = HubOperator::Published(Published {
+        version: "0.4.1".to_owned(),
+        renderer_revisions: [1].into(),
+        settings: Settings::standard(),
+    });
     let heading = Heading {
         fleet: None,
         revision: Some("3f2c1d9aaaaaaaaaaa"),
         hub: &hub,
+        operator: &operator,
         loosened: &[],
     };
     comment(&Comment {
@@ -109,7 +116,7 @@ fn deletions_come_first_and_every_part_has_its_place() {
     insta::assert_snapshot!(shown(&plan, &admission), @r"
     ### Plan: 1 to create, 1 to change (1 rolling), 1 to DELETE, 1 protected
 
-    Clusters without a fleet at `3f2c1d9aaaaa`, hub `8c1e`, plan `0123456789ab`
+    Clusters without a fleet at `3f2c1d9aaaaa`, hub `8c1e`, operator 0.4.1, renderer 1, plan `0123456789ab`
 
     #### Deletions (1)
 

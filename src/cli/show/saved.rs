@@ -33,6 +33,7 @@ fn heading<'a>(saved: &'a SavedPlan, hub: &'a Hub, fleet: Option<&'a Fleet>) -> 
         fleet,
         revision: saved.revision.as_deref(),
         hub,
+        operator: &saved.operator,
         // They were shown when the plan was made, and are judged again when it is done.
         loosened: &[],
     }
@@ -51,6 +52,7 @@ pub fn document(saved: &SavedPlan) -> Map<String, Value> {
     let mut document = json::plan(&saved.to_plan());
     document.insert("fleet".to_owned(), json::fleet(saved.fleet().as_ref()));
     document.insert("hub".to_owned(), json!({ "uid": saved.hub.uid }));
+    document.insert("operator".to_owned(), json!(saved.operator));
     document.insert("digest".to_owned(), json!(saved.digest));
     document.insert("tool".to_owned(), json!(saved.tool));
     document

@@ -21,7 +21,7 @@ use crate::plan::tests::model;
 use crate::plan::{
     self, Approval, Consent, FleetEntry, FleetInput, FleetPolicy, Outcome, Plan, Prune, SavedPlan,
 };
-use crate::render::Settings;
+use crate::render::HubOperator;
 
 const CANARY: &str = "canary5e1f";
 
@@ -122,7 +122,7 @@ fn look(text: String, observed: Observed) -> Looked {
         desired: &entries,
         rejected: &BTreeSet::new(),
         observed: &observed,
-        preview: None,
+        preview: Err("the pods of the cluster were not looked at"),
     };
     let plan = plan::fleet(&input, &policy);
     let live = Live {
@@ -130,6 +130,7 @@ fn look(text: String, observed: Observed) -> Looked {
             server: "https://edge-hub:6443".to_owned(),
             uid: Some("hub".to_owned()),
         },
+        operator: HubOperator::assumed("nothing is published"),
         parent: None,
         namespaces: ["edge".to_owned()].into(),
         observed,
@@ -194,6 +195,7 @@ fn shown(looked: &Looked) -> BTreeMap<&'static str, String> {
         fleet: reading.fleet.as_ref(),
         revision: None,
         hub: &live.hub,
+        operator: &live.operator,
         loosened: &[],
     };
     let admission = Admission::default();
@@ -206,7 +208,7 @@ fn shown(looked: &Looked) -> BTreeMap<&'static str, String> {
     let options = PlanOptions {
         prune: Prune::No,
         force_conflicts: BTreeSet::new(),
-        settings: Settings::of_another_process(),
+        renderer_revision: None,
         now: Timestamp::UNIX_EPOCH,
     };
     let stored: SavedPlan = fleet::save(plan, reading, live, &options);

@@ -16,6 +16,7 @@ use crate::diagnostic::visible;
 use crate::fleet::Hub;
 use crate::object::{ObjectId, kinds, pointer};
 use crate::plan::{Action, FieldChange, HeldReason, Impact, Loosened, Plan, Upgraded, Verb};
+use crate::render::{HubOperator, Published};
 
 /// Characters of one value. Longer ones are cut: who needs all of it takes `-o json`.
 const VALUE_MAX: usize = 240;
@@ -30,6 +31,7 @@ pub struct Heading<'a> {
     pub fleet: Option<&'a Fleet>,
     pub revision: Option<&'a str>,
     pub hub: &'a Hub,
+    pub operator: &'a HubOperator,
     /// Guards that the files open.
     pub loosened: &'a [Loosened],
 }
@@ -144,7 +146,27 @@ fn head(heading: &Heading<'_>) -> String {
         None => "unknown".to_owned(),
     };
     let line = format!("{words}  hub {} ({uid})", heading.hub.server);
-    hang(&line, "", "  ")
+    hang(&line, "", "  ") + &hang(&operator(heading.operator), "  ", "  ")
+}
+
+/// Returns in a few words what the operator of the hub says of itself.
+pub fn operator(operator: &HubOperator) -> String {
+    match operator {
+        HubOperator::Published(Published {
+            version, settings, ..
+        }) => {
+            format!(
+                "operator {}, renderer {}",
+                visible(version),
+                settings.renderer_revision
+            )
+        }
+        HubOperator::Unreadable { version } => {
+            let version = version.as_deref().unwrap_or("of another version");
+            format!("operator {}, settings not understood", visible(version))
+        }
+        HubOperator::Assumed { .. } => "operator unknown, defaults assumed".to_owned(),
+    }
 }
 
 /// Returns the sentence that says how much will be done, with a line end.
@@ -302,7 +324,8 @@ fn entry(block: &Block<'_>, width: usize, detail: Detail) -> String {
 }
 
 /// Returns what another renderer revision would do to clusters that the files leave as they are.
-pub fn upgrade(upgraded: &[Upgraded], now: u32, then: u32) -> String {
+pub fn upgrade(upgraded: &[Upgraded], now: Option<u32>, then: u32) -> String {
+    let now = now.map_or_else(|| "unknown".to_owned(), |now| now.to_string());
     let mut text = format!("Operator at renderer revision {then} (now {now}), files unchanged:\n");
     for one in upgraded {
         let name = name(&one.object);

@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::object::Object;
 use crate::plan::{Held, Operation, Propagation, Wave};
+use crate::render::Settings;
 
 fn id(namespace: &str, name: &str) -> ObjectId {
     ObjectId::new(kinds::K0SMOTRON_CLUSTER, namespace, name)
@@ -121,10 +122,16 @@ fn show(plan_shown: &Plan, detail: Detail) -> String {
         server: "https://edge-hub:6443".to_owned(),
         uid: Some("8c1e2f3a-0000".to_owned()),
     };
+    let operator = HubOperator::Published(Published {
+        version: "0.4.1".to_owned(),
+        renderer_revisions: [1].into(),
+        settings: Settings::standard(),
+    });
     let heading = Heading {
         fleet: Some(&fleet),
         revision: plan_shown.revision.as_deref(),
         hub: &hub,
+        operator: &operator,
         loosened: &[],
     };
     let text = anstream::adapter::strip_str(&plan(plan_shown, &heading, detail)).to_string();
@@ -141,6 +148,7 @@ fn show(plan_shown: &Plan, detail: Detail) -> String {
 fn a_plan_says_what_it_does_to_whom_and_why_with_deletions_last() {
     insta::assert_snapshot!(show(&example(), Detail::Normal), @r#"
     Fleet acme @ 3f2c1d9 hub https://edge-hub:6443 (8c1e2f3a…)
+      operator 0.4.1, renderer 1
       ~ prod/payments    rolling
           at               clusters/prod/payments.yaml:1:1
           spec.version     v1.33.4+k0s.0 -> v1.34.1+k0s.1
@@ -214,6 +222,7 @@ fn ten_equal_changes_are_one_block_until_all_are_asked_for() {
     plan.held.clear();
     insta::assert_snapshot!(show(&plan, Detail::Normal), @r"
     Fleet acme @ 3f2c1d9 hub https://edge-hub:6443 (8c1e2f3a…)
+      operator 0.4.1, renderer 1
       ~ 14 clusters  rolling
           names          prod/shop-0, prod/shop-1, prod/shop-2, prod/shop-3,
                          prod/shop-4, prod/shop-5, prod/shop-6, prod/shop-7,
@@ -228,6 +237,7 @@ fn ten_equal_changes_are_one_block_until_all_are_asked_for() {
     assert_eq!(show(&plan, Detail::Full).matches("~ prod/shop-").count(), 14);
     insta::assert_snapshot!(show(&plan, Detail::Compact), @r"
     Fleet acme @ 3f2c1d9 hub https://edge-hub:6443 (8c1e2f3a…)
+      operator 0.4.1, renderer 1
       ~ 14 clusters  rolling
       = 2 unchanged
     Plan: 0 to create, 14 to change (14 rolling), 0 to DELETE
@@ -250,6 +260,7 @@ fn long_text_is_shown_by_its_changed_lines() {
     plan.waves[0].actions[0].effects.clear();
     insta::assert_snapshot!(show(&plan, Detail::Normal), @r"
     Fleet acme @ 3f2c1d9 hub https://edge-hub:6443 (8c1e2f3a…)
+      operator 0.4.1, renderer 1
       ~ prod/payments  rolling
           at                     clusters/prod/payments.yaml:1:1
           spec.patches[0].script a.yaml:3:1

@@ -85,7 +85,7 @@ fn planned(entries: &[FleetEntry], observed: &Observed, policy: &FleetPolicy) ->
         desired: entries,
         rejected: &rejected,
         observed,
-        preview: None,
+        preview: Err("the pods of the cluster were not looked at"),
     };
     super::fleet(&input, policy)
 }

@@ -66,7 +66,7 @@ fn change(hub: &Observed, children: &Observed, spec: serde_json::Value) -> Strin
         desired: &desired,
         rejected: &rejected,
         observed: hub,
-        preview: Some(Preview {
+        preview: Ok(Preview {
             children,
             node_addresses: &addresses,
             settings: &settings,

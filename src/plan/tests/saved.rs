@@ -4,10 +4,10 @@ use rstest::rstest;
 
 use super::*;
 use crate::object::digest;
-use crate::render::Settings;
+use crate::render::{HubOperator, Settings};
 
 pub(super) fn saved(plan: &Plan, live: &Observed) -> SavedPlan {
-    let settings = Settings::standard();
+    let operator = HubOperator::this(&Settings::standard());
     SavedPlan::of(
         plan,
         &SavedFrom {
@@ -17,7 +17,7 @@ pub(super) fn saved(plan: &Plan, live: &Observed) -> SavedPlan {
                 server: "https://hub:6443".to_owned(),
                 uid: None,
             },
-            settings: &settings,
+            operator: &operator,
             prune: Prune::No,
             force_conflicts: Default::default(),
             has_errors: false,

@@ -7,7 +7,7 @@ use rstest::rstest;
 use super::saved::saved;
 use super::*;
 use crate::api::fleet_files::RemovalPolicy;
-use crate::render::Settings;
+use crate::render::{HubOperator, Published, Settings};
 
 const OLD: &str = "v1.35.2+k0s.0";
 const NEW: &str = "v1.35.7+k0s.0";
@@ -188,15 +188,43 @@ fn what_was_done_meanwhile_is_not_done_again() {
 #[test]
 fn another_hub_and_an_operator_with_other_settings_are_named() {
     let saved = Saved::new();
-    let settings = json!(Settings {
+    let moved = HubOperator::this(&Settings {
         allows_host_path: true,
         ..Settings::standard()
     });
-    let stale = stale_in_common(&saved.plan, Some("another"), &settings);
+    let stale = stale_in_common(&saved.plan, Some("another"), &moved);
     let fields: Vec<&str> = stale.iter().map(|one| one.field.as_str()).collect();
     assert_eq!(fields, ["hub.uid", "operator.allowsHostPath"]);
     assert_eq!(
         (stale[1].old.clone(), stale[1].new.clone()),
         (Some(json!(false)), Some(json!(true)))
     );
+}
+
+#[test]
+fn an_operator_that_was_replaced_since_the_plan_is_named_and_why_nothing_was_known_is_not() {
+    let mut saved = Saved::new().plan;
+    saved.hub.uid = None;
+    let fields = |saved: &SavedPlan, now: &HubOperator| -> Vec<String> {
+        let stale = stale_in_common(saved, None, now);
+        stale.into_iter().map(|one| one.field).collect()
+    };
+    let mut newer = Published::of_this_program(&Settings::standard());
+    newer.version = "9.0.0".to_owned();
+    newer.renderer_revisions.insert(2);
+    newer.settings.renderer_revision = 2;
+    assert_eq!(
+        fields(&saved, &HubOperator::Published(newer.clone())),
+        [
+            "operator.rendererRevision",
+            "operator.rendererRevisions",
+            "operator.version"
+        ]
+    );
+    let unreadable = HubOperator::Unreadable { version: None };
+    assert!(fields(&saved, &unreadable).contains(&"operator.version".to_owned()));
+    assert!(!fields(&saved, &HubOperator::assumed("it is not there")).is_empty());
+    saved.operator = HubOperator::assumed("it may not be read");
+    assert!(fields(&saved, &HubOperator::assumed("it is not there")).is_empty());
+    assert!(fields(&saved, &HubOperator::Published(newer)).contains(&"operator.version".to_owned()));
 }

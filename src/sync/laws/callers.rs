@@ -11,11 +11,11 @@ use super::world::Files;
 use crate::api::fleet_sync::{Deletions, MaxImpact};
 use crate::client::{Client, chain};
 use crate::fleet::{
-    self, Access, FirstApply, FleetError, Live, LockOptions, Pace, PlanOptions, RunOptions, Subject, parent,
+    self, Access, FirstApply, FleetError, Live, LockOptions, OperatorSource, Pace, PlanOptions, RunOptions,
+    Subject, parent,
 };
 use crate::object::Object;
 use crate::plan::{self, Approval, ApprovedPlan, Consent, Fights, Loosened, Outcome, Plan, Prune, SavedPlan};
-use crate::render;
 use crate::sync::carry::{self, Settings};
 use crate::sync::order::Limits;
 
@@ -49,6 +49,9 @@ pub fn access(client: &Client) -> Access<'_> {
         clusters: client,
         memory: client,
         parent_namespace: parent::NAMESPACE,
+        operator: OperatorSource::Published {
+            namespace: parent::NAMESPACE,
+        },
     }
 }
 
@@ -56,7 +59,7 @@ pub fn options(prune: Prune) -> PlanOptions {
     PlanOptions {
         prune,
         force_conflicts: BTreeSet::new(),
-        settings: render::Settings::of_another_process(),
+        renderer_revision: None,
         now: Timestamp::now(),
     }
 }
@@ -101,7 +104,6 @@ async fn sync(
             ..Limits::default()
         },
         deadline: Duration::from_secs(300),
-        render: render::Settings::of_another_process(),
     };
     let stop = CancellationToken::new();
     let carried = carry::out(access(client), &files.reading, &files.tree, &settings, &stop).await;
@@ -226,9 +228,7 @@ async fn apply_saved(
     let values: fleet::Values = values.collect::<std::collections::BTreeMap<_, Object>>();
     let check = async || {
         let live = fleet::look_again(access(client), saved).await?;
-        let settings = render::Settings::of_another_process();
-        let checked =
-            fleet::check(access(client), saved, &live, &values, &settings, Timestamp::now()).await?;
+        let checked = fleet::check(access(client), saved, &live, &values, Timestamp::now()).await?;
         let is_whole = checked.stale.is_empty() && checked.refused.is_empty();
         Ok::<_, FleetError>(is_whole.then_some((live, checked.plan)))
     };

@@ -226,7 +226,7 @@ impl<'a> World<'a> {
             desired: &desired,
             rejected: &rejected,
             observed: &live,
-            preview: Some(Preview {
+            preview: Ok(Preview {
                 children: &children,
                 node_addresses: &addresses,
                 settings: &settings,

@@ -20,11 +20,11 @@ use std::time::{Duration, Instant};
 use k0smotron_fleet::api::{K0smotronCluster, labels};
 use k0smotron_fleet::client::{Client, Target, USER_AGENT};
 use k0smotron_fleet::hosted::Reach;
-use k0smotron_fleet::render::Settings;
+use k0smotron_fleet::render::{PUBLISHED_NAME, Published, Settings};
 use k0smotron_fleet::server::{ControllerOptions, ServerError, run_until};
 use k0smotron_fleet::telemetry::{self, LogFormat};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, Secret, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client as KubeClient, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -109,6 +109,28 @@ impl<'a> Bench<'a> {
     }
 
     pub async fn controller_with(&self, settings: Settings) -> Controller {
+        self.start(settings, None).await
+    }
+
+    /// One that tells in the namespace of the bench how it renders, and has done so.
+    pub async fn controller_publishing(&self, settings: Settings) -> Controller {
+        let namespace = &self.namespace.name;
+        let wanted = Published::of_this_program(&settings).to_object(namespace).0["data"].clone();
+        let controller = self.start(settings, Some(namespace.clone())).await;
+        let published: Api<ConfigMap> = self.api();
+        eventually("it is published how the operator renders", SOON, async || {
+            let found = published.get_opt(PUBLISHED_NAME).await;
+            let found = found.map_err(|error| error.to_string())?;
+            match json!(found)["data"] == wanted {
+                true => Ok(()),
+                false => Err(json!(found).to_string()),
+            }
+        })
+        .await;
+        controller
+    }
+
+    async fn start(&self, settings: Settings, published_in: Option<String>) -> Controller {
         let target = Target {
             kubeconfig: Some(self.servers.kubeconfig()),
             context: None,
@@ -128,6 +150,7 @@ impl<'a> Bench<'a> {
             syncs: None,
             directory: None,
             parent_namespace: "k0smotron-fleet".to_owned(),
+            published_in,
         };
         let stop = CancellationToken::new();
         Controller {

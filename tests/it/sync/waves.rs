@@ -1,7 +1,7 @@
 //! Rollouts that a sync carries on with, one step at a look.
 
 use k0smotron_fleet::api::K0smotronCluster;
-use k0smotron_fleet::fleet::{self, Access};
+use k0smotron_fleet::fleet::{self, Access, OperatorSource};
 use k0smotron_fleet::plan::rollout::{Phase, State};
 use serde_json::json;
 
@@ -68,6 +68,9 @@ async fn a_sync_waits_for_a_wave_without_keeping_others_and_goes_on_when_somebod
         clusters: &client,
         memory: &client,
         parent_namespace: &bench.namespace.name,
+        operator: OperatorSource::Published {
+            namespace: &bench.namespace.name,
+        },
     };
     let steer = async |change: fn(&mut State)| {
         let steered = fleet::steer(access, &bench.fleet_id, change).await;
