@@ -29,7 +29,7 @@ demo: servers
 	$(CARGO_TARGET_DIR)/debug/examples/demo $(CARGO_TARGET_DIR)/debug/k0smotron-fleet
 
 bench: servers
-	cargo bench --bench operator --bench fleet --bench plan
+	cargo bench --bench files --bench operator --bench fleet --bench plan
 
 lint:
 	cargo fmt --check
