@@ -18,6 +18,8 @@ use support::{Namespace, Options, Program, Servers, crds};
 const IN_FLIGHT: usize = 32;
 /// Of which the median is shown, number by number.
 const RUNS: usize = 3;
+/// Clusters in one file, which may have 1 MiB.
+const FILE_CLUSTERS: usize = 100;
 
 #[tokio::main]
 async fn main() {
@@ -184,16 +186,18 @@ fn write_fleet(program: &Program, namespace: &str, count: usize, changed: usize)
     let fleet = format!(
         "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata: {{name: bench}}\nspec: {{id: {namespace}}}\n"
     );
-    let clusters: String = (0..count)
-        .map(|index| {
-            format!(
-                "---\n{}\n",
-                cluster(namespace, index, if index < changed { 3 } else { 1 })
-            )
-        })
-        .collect();
-    for (path, text) in [("fleet.yaml", fleet), ("clusters.yaml", clusters)] {
-        std::fs::write(program.folder().join(path), text).expect("the folder is writable");
+    std::fs::write(program.folder().join("fleet.yaml"), fleet).expect("the folder is writable");
+    let indices: Vec<usize> = (0..count).collect();
+    for (number, some) in indices.chunks(FILE_CLUSTERS).enumerate() {
+        let clusters: String = some
+            .iter()
+            .map(|&index| {
+                let replicas = if index < changed { 3 } else { 1 };
+                format!("---\n{}\n", cluster(namespace, index, replicas))
+            })
+            .collect();
+        let path = program.folder().join(format!("clusters-{number:03}.yaml"));
+        std::fs::write(path, clusters).expect("the folder is writable");
     }
 }
 

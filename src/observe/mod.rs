@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 
 use crate::api::labels;
 use crate::client::{Client, ClientError, ListQuery, chain};
-use crate::object::{Kind, ObjectId, ObjectSet, Observed, Unreadable, kinds};
+use crate::object::{Kind, Object, ObjectId, ObjectSet, Observed, Unreadable, kinds};
 use crate::plan::FailureKind;
 
 pub use nodes::Nodes;
@@ -66,8 +66,10 @@ fn planned_children() -> impl Iterator<Item = Kind> {
 
 /// Up to this many namespaces are listed one by one; more are listed as a whole, if that is allowed.
 const FEW_NAMESPACES: usize = 4;
-/// Up to this many clusters of a namespace are named in a selector.
+/// Up to this many clusters are named in one selector: more make an address that proxies refuse.
 const FEW_CLUSTERS: usize = 50;
+/// Up to this many clusters of a namespace are named at all, in several lists; for more, all of it is listed.
+const NAMED_CLUSTERS_MAX: usize = 500;
 /// Lists at the same time.
 const PARALLELISM: usize = 8;
 
@@ -151,9 +153,10 @@ async fn upstream_in(client: &Client, namespaces: &BTreeSet<String>) -> Result<O
 
 /// Reads the children of these clusters, by our labels.
 ///
-/// *Shape*: may hold children of other clusters too. Secrets come as metadata.
+/// *Shape*: Secrets come as metadata.
 /// *Errors* and unreadable parts: as [`fleet`].
-/// *Effects*: for each kind of [`CHILDREN`] that no hosting cluster lacks one paged list for each of up to four namespaces, or one for all.
+/// *Effects*: for each kind of [`CHILDREN`] that no hosting cluster lacks one paged list for every fifty clusters of up to
+/// four namespaces, or one for all.
 pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<Observed, ClientError> {
     let kinds: Vec<Kind> = planned_children().collect();
     of_kinds(client, clusters, &kinds).await
@@ -161,9 +164,8 @@ pub async fn children(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<
 
 /// Reads the StatefulSets of these clusters, by our labels.
 ///
-/// *Shape*: may hold those of other clusters too.
 /// *Errors*: as [`fleet`]; of what else could not be read nothing is returned.
-/// *Effects*: one paged list for each of up to four namespaces, or one for all.
+/// *Effects*: as [`children`] for one kind.
 pub async fn stateful_sets(client: &Client, clusters: &BTreeSet<ObjectId>) -> Result<ObjectSet, ClientError> {
     let observed = of_kinds(client, clusters, &[kinds::STATEFUL_SET]).await?;
     Ok(observed.objects)
@@ -186,13 +188,14 @@ async fn of_kinds(
     }
     let ours = our_selector();
     let one_by_one = || {
-        let selectors = by_namespace.iter().map(|(namespace, names)| {
-            let selector = if names.len() <= FEW_CLUSTERS {
-                format!("{ours},{} in ({})", labels::CLUSTER, names.join(","))
+        let selectors = by_namespace.iter().flat_map(|(namespace, names)| {
+            let named = |names: &[&str]| format!("{ours},{} in ({})", labels::CLUSTER, names.join(","));
+            let selectors: Vec<String> = if names.len() <= NAMED_CLUSTERS_MAX {
+                names.chunks(FEW_CLUSTERS).map(named).collect()
             } else {
-                ours.clone()
+                vec![ours.clone()]
             };
-            (*namespace, selector)
+            selectors.into_iter().map(|selector| (*namespace, selector))
         });
         let pairs: Vec<(&str, String)> = selectors.collect();
         let of_kind = |kind: &Kind| {
@@ -203,12 +206,22 @@ async fn of_kinds(
         };
         kinds.iter().flat_map(of_kind).collect()
     };
+    // Of a list of everything, what belongs to others is dropped page by page: a large fleet would not fit into memory.
+    let is_wanted = |child: &Object| {
+        let of = child.label(labels::CLUSTER).unwrap_or_default();
+        let cluster = child
+            .id()
+            .map(|id| ObjectId::new(kinds::K0SMOTRON_CLUSTER, &id.namespace, of));
+        cluster.is_some_and(|cluster| clusters.contains(&cluster))
+    };
     if by_namespace.len() <= FEW_NAMESPACES {
-        return lists(client, one_by_one()).await;
+        return lists_of(client, one_by_one(), &is_wanted).await;
     }
     let whole = kinds.iter().map(|kind| child_query(*kind, "", &ours)).collect();
-    match lists(client, whole).await {
-        Err(error) if error.kind() == FailureKind::Forbidden => lists(client, one_by_one()).await,
+    match lists_of(client, whole, &is_wanted).await {
+        Err(error) if error.kind() == FailureKind::Forbidden => {
+            lists_of(client, one_by_one(), &is_wanted).await
+        }
         other => other,
     }
 }
@@ -242,18 +255,36 @@ fn as_a_whole(namespaces: &BTreeSet<String>) -> bool {
 ///
 /// *Errors*: those of [`gathered`].
 async fn lists(client: &Client, queries: Vec<ListQuery>) -> Result<Observed, ClientError> {
-    match gathered(client, queries).await {
+    lists_of(client, queries, &|_| true).await
+}
+
+/// Runs the lists, as [`lists`] does, and keeps of them what is wanted.
+async fn lists_of(
+    client: &Client,
+    queries: Vec<ListQuery>,
+    is_wanted: &(dyn Fn(&Object) -> bool + Sync),
+) -> Result<Observed, ClientError> {
+    match gathered(client, queries, is_wanted).await {
         (observed, None) => Ok(observed),
         (_, Some(error)) => Err(error),
     }
 }
 
-/// Runs the lists and returns what was read and which could not be, with the first error when none could; and at once
-/// when the server cannot be asked at all.
-async fn gathered(client: &Client, queries: Vec<ListQuery>) -> (Observed, Option<ClientError>) {
+/// Runs the lists and returns what was read and is wanted, and which could not be read, with the first error when none
+/// could; and at once when the server cannot be asked at all.
+async fn gathered(
+    client: &Client,
+    queries: Vec<ListQuery>,
+    is_wanted: &(dyn Fn(&Object) -> bool + Sync),
+) -> (Observed, Option<ClientError>) {
     let total = queries.len();
+    let wanted_of = async |query: &ListQuery| {
+        let mut wanted = Vec::new();
+        let pages = client.list(query, |page| wanted.extend(page.into_iter().filter(is_wanted)));
+        pages.await.map(|_| wanted)
+    };
     let mut results = futures::stream::iter(queries)
-        .map(|query| async move { (client.list_all(&query).await, query) })
+        .map(|query| async { (wanted_of(&query).await, query) })
         // In order, so that equal servers give equal answers.
         .buffered(PARALLELISM);
     let mut observed = Observed::default();

@@ -103,10 +103,10 @@ pub async fn snapshot(client: &Client, of: &SnapshotOf<'_>) -> Result<Snapshot, 
         let ours = &ours;
         planned_children().map(move |kind| child_query(kind, namespace, ours))
     });
-    let children = unless_forbidden(gathered(client, queries.collect()).await)?;
+    let children = unless_forbidden(gathered(client, queries.collect(), &|_| true).await)?;
     let parents = ListQuery::new(kinds::CONFIG_MAP, of.parent_namespace)
         .with_labels(format!("{}=true", labels::FLEET_PARENT));
-    let parents = unless_forbidden(gathered(client, vec![parents]).await)?;
+    let parents = unless_forbidden(gathered(client, vec![parents], &|_| true).await)?;
     let all = ListQuery::new(kinds::NAMESPACE, "").metadata_only();
     let namespaces = match lists(client, vec![all]).await {
         Ok(found) => Some(found.objects.iter().map(|(id, _)| id.name.clone()).collect()),

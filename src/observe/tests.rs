@@ -128,6 +128,31 @@ async fn children_are_one_list_a_kind_and_secrets_come_as_metadata() {
 }
 
 #[tokio::test]
+async fn many_clusters_are_named_fifty_at_a_time_and_of_a_whole_list_only_theirs_are_kept() {
+    let child = |cluster: &str| {
+        json!({"metadata": {"name": format!("kmc-{cluster}"), "namespace": "tenant-7",
+            "labels": {labels::CLUSTER: cluster}}})
+    };
+    for (count, lists) in [(50, 1), (51, 2), (500, 10), (501, 1)] {
+        let (client, requests) = server(move |_| list(&[child("edge-000"), child("elsewhere")]));
+        let clusters: BTreeSet<ObjectId> = (0..count)
+            .map(|index| ObjectId::new(kinds::K0SMOTRON_CLUSTER, "tenant-7", &format!("edge-{index:03}")))
+            .collect();
+        let sets = stateful_sets(&client, &clusters).await.unwrap();
+        let names: Vec<&str> = sets.iter().map(|(id, _)| id.name.as_str()).collect();
+        assert_eq!(names, ["kmc-edge-000"], "{count}");
+        let requests = requests.lock().unwrap();
+        assert_eq!(requests.len(), lists, "{count}");
+        let named = requests.iter().map(|asked| asked.uri.matches("edge-").count());
+        assert_eq!(
+            named.sum::<usize>(),
+            if count > 500 { 0 } else { count },
+            "{count}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn without_a_right_to_nodes_no_address_is_known() {
     let (client, _) = server(|_| forbidden());
     assert_eq!(node_addresses(&client).await.unwrap(), Vec::<String>::new());

@@ -61,18 +61,7 @@ async fn apply_waits_until_the_pods_run_what_was_written_and_what_was_deleted_is
         fleet.run(&["plan", "--prune", "--out", "plan.json"]).await.code,
         0
     );
-    let output = fleet
-        .program
-        .run(&[
-            "apply",
-            "plan.json",
-            "--wait",
-            "-o",
-            "json",
-            "--parent-namespace",
-            namespace,
-        ])
-        .await;
+    let output = fleet.run(&["apply", "plan.json", "--wait", "-o", "json"]).await;
     let document: Value = serde_json::from_str(&output.stdout).unwrap();
     let name = document.pointer("/waited/ready/0/name");
     assert_eq!(
