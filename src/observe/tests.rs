@@ -136,7 +136,7 @@ async fn many_clusters_are_named_fifty_at_a_time_and_of_a_whole_list_only_theirs
     for (count, lists) in [(50, 1), (51, 2), (500, 10), (501, 1)] {
         let (client, requests) = server(move |_| list(&[child("edge-000"), child("elsewhere")]));
         let clusters: BTreeSet<ObjectId> = (0..count)
-            .map(|index| ObjectId::new(kinds::K0SMOTRON_CLUSTER, "tenant-7", &format!("edge-{index:03}")))
+            .map(|index| ObjectId::new(kinds::K0SMOTRON_CLUSTER, "tenant-7", format!("edge-{index:03}")))
             .collect();
         let sets = stateful_sets(&client, &clusters).await.unwrap();
         let names: Vec<&str> = sets.iter().map(|(id, _)| id.name.as_str()).collect();
