@@ -6,6 +6,11 @@
 #[path = "../tests/support/trees.rs"]
 mod trees;
 
+#[path = "../tests/support/proc.rs"]
+#[allow(dead_code, reason = "the other figures are of other processes")]
+mod proc;
+
+use std::path::Path;
 use std::time::Instant;
 
 use k0smotron_fleet::compose;
@@ -52,13 +57,7 @@ fn measure(form: &str, count: usize) {
         "{:?}",
         reading.findings
     );
-    println!("{form:>8} {count:>9} {seconds:>9.3} {:>9.1}", peak_mebibytes());
-}
-
-/// The most memory this process ever held, where the system tells.
-fn peak_mebibytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kibibytes.unwrap_or_default() / 1024.0
+    // The most memory this process ever held, where the system tells.
+    let peak = proc::mebibytes(Path::new("/proc/self"), "VmHWM").unwrap_or_default();
+    println!("{form:>8} {count:>9} {seconds:>9.3} {peak:>9.1}");
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use futures::StreamExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
-use support::{Namespace, Options, Program, Servers, crds};
+use support::{Namespace, Options, Program, Servers, crds, measure};
 
 const IN_FLIGHT: usize = 32;
 /// Of which the median is shown, number by number.
@@ -23,20 +23,15 @@ const FILE_CLUSTERS: usize = 100;
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --benches` and `cargo bench` both call this; only the latter with --bench.
-    if !std::env::args().any(|argument| argument == "--bench") {
+    let Some(counts) = measure::counts(&[1000]) else {
         return;
-    }
-    let counts: Vec<usize> = std::env::args()
-        .filter_map(|argument| argument.parse().ok())
-        .collect();
-    let counts = if counts.is_empty() { vec![1000] } else { counts };
+    };
     println!(
         "{:>9} {:>8} {:>8} {:>10} {:>8} {:>8} {:>10} {:>8} {:>8}",
         "clusters", "loader s", "W /s", "kubectl s", "cold s", "of W", "x kubectl", "none s", "1 % s"
     );
     for count in counts {
-        measure(count).await;
+        measure_fleet(count).await;
     }
 }
 
@@ -49,7 +44,7 @@ struct Seconds {
     changed: f64,
 }
 
-async fn measure(count: usize) {
+async fn measure_fleet(count: usize) {
     let servers = Servers::start(Options {
         without_controllers: true,
         ..Options::default()

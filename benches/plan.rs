@@ -33,17 +33,8 @@ const FILE_MAX: usize = 1_000;
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --benches` and `cargo bench` both call this; only the latter with --bench.
-    if !std::env::args().any(|argument| argument == "--bench") {
+    let Some(counts) = measure::counts(&[1_000, 10_000]) else {
         return;
-    }
-    let counts: Vec<usize> = std::env::args()
-        .filter_map(|argument| argument.parse().ok())
-        .collect();
-    let counts = if counts.is_empty() {
-        vec![1_000, 10_000]
-    } else {
-        counts
     };
     println!(
         "{:>9} {:<24} {:>7} {:>9} {:>9} {:>9} {:>9}",

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 use super::Servers;
 
+/// Requests at the same time.
 const IN_FLIGHT: usize = 32;
 
-/// Creates objects; `path` is where those of their kind are posted, as `/apis/apps/v1/namespaces/edge/statefulsets`.
-pub async fn create(client: &Client, path: &str, objects: impl IntoIterator<Item = Value>) {
+/// Creates objects, `in_flight` at the same time; `path` is where those of their kind are posted, as `/apis/apps/v1/namespaces/edge/statefulsets`.
+pub async fn create(client: &Client, path: &str, objects: impl IntoIterator<Item = Value>, in_flight: usize) {
     let post = |object: Value| {
         let request = http::Request::post(path)
             .header(http::header::CONTENT_TYPE, "application/json")
@@ -26,7 +27,7 @@ pub async fn create(client: &Client, path: &str, objects: impl IntoIterator<Item
         }
     };
     futures::stream::iter(objects.into_iter().map(post))
-        .buffer_unordered(IN_FLIGHT)
+        .buffer_unordered(in_flight)
         .collect::<Vec<_>>()
         .await;
 }
@@ -65,6 +66,6 @@ pub async fn stateful_sets(servers: &Servers, namespace: &str) -> usize {
     let count = sets.len();
     let path =
         format!("/apis/apps/v1/namespaces/{namespace}/statefulsets?fieldManager=k0smotron-fleet-operator");
-    create(&servers.client().await, &path, sets).await;
+    create(&servers.client().await, &path, sets, IN_FLIGHT).await;
     count
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::watchdog;
+use super::{proc, watchdog};
 
 /// Memory only grows in this figure, so what is missed is what was added after the last look.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -53,33 +53,27 @@ pub fn run(mut command: Command, folder: &Path) -> Cost {
 
 /// Looks at a child until it has ended; nobody has waited for it yet, so its times are still there.
 fn watch(child: &Child) -> (f64, f64) {
-    let folder = Path::new("/proc").join(child.id().to_string());
+    let folder = proc::of(child.id());
     let mut peak = 0.0_f64;
     loop {
-        if let Some(found) = peak_of(&folder) {
-            peak = peak.max(found);
-        }
-        let stat = std::fs::read_to_string(folder.join("stat")).unwrap_or_default();
-        // The name in brackets may hold anything.
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        if matches!(fields.first(), None | Some(&"Z")) {
-            let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
-            // The kernel counts in hundredths of a second on every Linux.
-            let cpu = [11, 12].into_iter().filter_map(ticks).sum::<f64>() / 100.0;
+        peak = peak.max(proc::mebibytes(&folder, "VmHWM").unwrap_or_default());
+        if let Err(cpu) = proc::cpu_seconds(&folder) {
             return (peak, cpu);
         }
         std::thread::sleep(LOOK_EVERY);
     }
 }
 
-fn peak_of(folder: &Path) -> Option<f64> {
-    let status = std::fs::read_to_string(folder.join("status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: f64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kibibytes / 1024.0)
+/// Returns how many clusters a benchmark is asked to measure, `usual` when nobody says. `None` when it is no benchmark:
+/// `cargo test --benches` and `cargo bench` both call it, only the latter with --bench.
+pub fn counts(usual: &[usize]) -> Option<Vec<usize>> {
+    let arguments: Vec<String> = std::env::args().collect();
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return None;
+    }
+    let asked: Vec<usize> = arguments
+        .iter()
+        .filter_map(|argument| argument.parse().ok())
+        .collect();
+    Some(if asked.is_empty() { usual.to_vec() } else { asked })
 }

@@ -24,6 +24,7 @@ pub mod namespace;
 pub mod namespaced;
 pub mod pod_security;
 pub mod ports;
+pub mod proc;
 pub mod process;
 pub mod program;
 pub mod proxy;
