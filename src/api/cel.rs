@@ -96,7 +96,7 @@ pub fn form(pointer: &str) -> Option<&'static str> {
             None => schema.get("properties")?.get(step)?,
         };
     }
-    let rules = schema.get("x-kubernetes-validations")?.as_array()?;
+    let rules = schema.get(VALIDATIONS)?.as_array()?;
     let parts = |rule: &'static Value| rule["message"].as_str()?.split_once("; ");
     let about_form = |(what, _): &(&str, &str)| what.starts_with("not a ") || what.starts_with("not an ");
     rules
@@ -192,15 +192,9 @@ impl Share {
         let Value::Object(written) = spec else {
             return spec.to_string();
         };
-        let mut text = String::new();
-        for name in &self.fields {
-            if let Some(field) = written.get(name) {
-                text.push_str(name);
-                text.push('=');
-                text.push_str(&field.to_string());
-            }
-        }
-        text
+        self.read(written)
+            .map(|(name, field)| format!("{name}={field}"))
+            .collect()
     }
 
     /// Returns the part of a spec that the rules read.
@@ -208,8 +202,14 @@ impl Share {
         let Value::Object(written) = spec else {
             return spec.clone();
         };
-        let read = written.iter().filter(|(name, _)| self.fields.contains(*name));
+        let read = self.read(written);
         Value::Object(read.map(|(name, field)| (name.clone(), field.clone())).collect())
+    }
+
+    fn read<'a>(&'a self, written: &'a Map<String, Value>) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        self.fields
+            .iter()
+            .filter_map(|name| Some((name, written.get(name)?)))
     }
 }
 

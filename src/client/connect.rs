@@ -72,8 +72,8 @@ impl Client {
     pub async fn connect(target: &Target) -> Result<Self, ClientError> {
         let mut config = kubeconfig::read(target).await?;
         config.connect_timeout = Some(CONNECT_DEADLINE);
-        if let Some(identity) = &target.identity {
-            impersonate(&mut config, &identity.user, identity.groups.clone())?;
+        if let Some(identity) = target.identity.clone() {
+            impersonate(&mut config, identity)?;
         }
         Self::from_config(config)
     }
@@ -138,11 +138,11 @@ impl Client {
             }
         }
         let mut config = Config::clone(&self.config);
-        impersonate(
-            &mut config,
-            &format!("system:serviceaccount:{namespace}:{name}"),
-            Vec::new(),
-        )?;
+        let identity = Identity {
+            user: format!("system:serviceaccount:{namespace}:{name}"),
+            groups: Vec::new(),
+        };
+        impersonate(&mut config, identity)?;
         Ok(Self {
             deadline: self.deadline,
             pace: self.pace.clone(),
@@ -193,11 +193,12 @@ impl Client {
 }
 
 /// Replaces every part of another identity.
-fn impersonate(config: &mut Config, user: &str, groups: Vec<String>) -> Result<(), ClientError> {
+fn impersonate(config: &mut Config, identity: Identity) -> Result<(), ClientError> {
+    let Identity { user, groups } = identity;
     if user.trim().is_empty() {
         return Err(ClientError::BlankIdentity { missing: "user" });
     }
-    config.auth_info.impersonate = Some(user.to_owned());
+    config.auth_info.impersonate = Some(user);
     config.auth_info.impersonate_groups = (!groups.is_empty()).then_some(groups);
     config.auth_info.impersonate_uid = None;
     config.auth_info.impersonate_user_extra = None;
