@@ -18,4 +18,4 @@ pub use source::{
     BudgetExceeded, FILE_BYTES_MAX, FILES_MAX, FileId, Position, Refusal, Selection, SourceFile, SourceTree,
     Span, TREE_BYTES_MAX,
 };
-pub use words::{nearest, quote, visible};
+pub use words::{WRITE_A_LIST, WRITE_FIELDS, nearest, quote, visible};

@@ -1,5 +1,10 @@
 //! Words of users inside of messages: shown safely, and the word they may have meant.
 
+/// What to do where a list is wanted.
+pub const WRITE_A_LIST: &str = "write a list: `[...]`, or one entry a line that begins with `- `";
+/// What to do where a mapping is wanted.
+pub const WRITE_FIELDS: &str = "write its fields below it, each one as `field: value`";
+
 /// Longest piece of a user's text that a message repeats. Keeps a message on one line and out of a status object's
 /// size limit.
 const QUOTED_CHARS_MAX: usize = 60;

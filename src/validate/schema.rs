@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::words;
 use crate::api::{cel, crd, fleet, fleet_files};
-use crate::diagnostic::{Code, Finding, Findings, nearest, quote};
+use crate::diagnostic::{Code, Finding, Findings, WRITE_A_LIST, WRITE_FIELDS, nearest, quote};
 use crate::object::pointer;
 use crate::parse::{Data, Node, Place};
 
@@ -163,20 +163,7 @@ impl Schema {
             ValidationErrorKind::Type { .. } => {
                 let expected = names(rule);
                 let wrong = wrong_type(pointer, node, place, &expected);
-                let is_text = self.is_of_cluster() && expected.contains(&"string");
-                let better = words::for_type(node, &expected, parent);
-                let better = better.or_else(|| {
-                    // A number in quotes would be the next mistake.
-                    let is_bare = matches!(node.data, Data::Number(_) | Data::Bool(_));
-                    cel::form(pointer)
-                        .filter(|_| is_text && is_bare)
-                        .map(str::to_owned)
-                });
-                let better = better.or_else(|| {
-                    let is_number = node.text().is_some_and(|text| text.parse::<i64>().is_ok());
-                    let is_other = !is_number && scalar(node).is_some();
-                    hint.clone().filter(|_| is_other && expected.contains(&"integer"))
-                });
+                let better = self.instead_of_type(pointer, node, &expected, parent, hint.clone());
                 vec![match better {
                     Some(better) => Finding {
                         hints: vec![better],
@@ -248,6 +235,32 @@ impl Schema {
             Some(span) if span.file == place.file => finding.context(span, "in this mapping"),
             Some(_) | None => finding,
         }
+    }
+
+    /// Says what to write in place of a value of the wrong type, where more is known of the field than its type.
+    /// `range` says which numbers it takes.
+    fn instead_of_type(
+        &self,
+        pointer: &str,
+        node: &Node,
+        expected: &[&str],
+        parent: &Value,
+        range: Option<String>,
+    ) -> Option<String> {
+        if let Some(words) = words::for_type(node, expected, parent) {
+            return Some(words);
+        }
+        let is_bare = matches!(node.data, Data::Number(_) | Data::Bool(_));
+        if is_bare && expected.contains(&"string") && self.is_of_cluster() {
+            // A number in quotes would be the next mistake.
+            let form = cel::form(pointer).map(str::to_owned);
+            if form.is_some() {
+                return form;
+            }
+        }
+        let is_number = node.text().is_some_and(|text| text.parse::<i64>().is_ok());
+        let is_other = !is_number && scalar(node).is_some();
+        range.filter(|_| is_other && expected.contains(&"integer"))
     }
 
     fn is_of_cluster(&self) -> bool {
@@ -324,13 +337,9 @@ pub(super) fn wrong_type(pointer: &str, node: &Node, place: Place, expected: &[&
             Some("write a whole number in digits, without quotes".to_owned())
         }
         Data::Text(text) if expects("boolean") => boolean_hint(text),
-        Data::Bool(_) | Data::Number(_) | Data::Text(_) if expects("array") => {
-            Some("write a list: `[...]`, or one entry a line that begins with `- `".to_owned())
-        }
+        Data::Bool(_) | Data::Number(_) | Data::Text(_) if expects("array") => Some(WRITE_A_LIST.to_owned()),
         Data::Mapping(_) if expects("array") => Some("begin each entry of the list with `- `".to_owned()),
-        Data::Bool(_) | Data::Number(_) | Data::Text(_) if expects("object") => {
-            Some("write its fields below it, each one as `field: value`".to_owned())
-        }
+        Data::Bool(_) | Data::Number(_) | Data::Text(_) if expects("object") => Some(WRITE_FIELDS.to_owned()),
         Data::Sequence(_) if expects("object") => {
             Some("write `key: value` without `- ` and brackets".to_owned())
         }

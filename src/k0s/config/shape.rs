@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{Field, SPEC, Shape};
 use super::{Problem, ProblemKind, Weight};
-use crate::diagnostic::{nearest, quote};
+use crate::diagnostic::{WRITE_A_LIST, WRITE_FIELDS, nearest, quote};
 use crate::k0s::Version;
 use crate::object::pointer;
 
@@ -183,8 +183,8 @@ impl Walk {
             at,
             what,
             instead.unwrap_or_else(|| match wanted {
-                "a mapping" => "write its fields below it, each one as `field: value`".to_owned(),
-                "a list" => "write a list: `[...]`, or one entry a line that begins with `- `".to_owned(),
+                "a mapping" => WRITE_FIELDS.to_owned(),
+                "a list" => WRITE_A_LIST.to_owned(),
                 _ => format!("write {wanted}"),
             }),
         );
