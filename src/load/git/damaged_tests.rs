@@ -33,6 +33,19 @@ fn id_at(folder: &Path, commit: &CommitId, path: &str) -> String {
     }
 }
 
+/// Reads the commit, which must fail.
+fn unreadable(folder: &Path, commit: &CommitId) -> GitError {
+    let error = Database::open_existing(folder)
+        .unwrap()
+        .read(commit, "")
+        .unwrap_err();
+    assert!(
+        matches!(error, GitError::Read { .. } | GitError::Commit { .. }),
+        "{error:?}"
+    );
+    error
+}
+
 #[rstest::rstest]
 #[case::a_file("clusters/b.yaml")]
 #[case::a_folder("clusters")]
@@ -41,14 +54,7 @@ fn id_at(folder: &Path, commit: &CommitId, path: &str) -> String {
 fn an_object_that_is_missing_is_an_error_and_never_a_smaller_fleet(#[case] path: &str) {
     let (folder, commit) = fleet();
     fs::remove_file(file_of(folder.path(), &id_at(folder.path(), &commit, path))).unwrap();
-    let error = Database::open_existing(folder.path())
-        .unwrap()
-        .read(&commit, "")
-        .unwrap_err();
-    assert!(
-        matches!(error, GitError::Read { .. } | GitError::Commit { .. }),
-        "{error:?}"
-    );
+    let error = unreadable(folder.path(), &commit);
     if let GitError::Read { .. } = error {
         assert!(error.hint().unwrap().contains("partial clone"));
     }
@@ -76,12 +82,5 @@ fn an_object_that_is_another_than_its_name_says_is_an_error(#[case] path: &str, 
         [path, other].map(|path| file_of(folder.path(), &id_at(folder.path(), &commit, path)));
     fs::remove_file(&file).unwrap();
     fs::copy(other, file).unwrap();
-    let error = Database::open_existing(folder.path())
-        .unwrap()
-        .read(&commit, "")
-        .unwrap_err();
-    assert!(
-        matches!(error, GitError::Read { .. } | GitError::Commit { .. }),
-        "{error:?}"
-    );
+    unreadable(folder.path(), &commit);
 }

@@ -91,9 +91,7 @@ impl GitError {
             | Self::TooDeep { .. } => false,
         }
     }
-}
 
-impl GitError {
     /// What a person can do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -133,11 +131,9 @@ impl GitError {
 
 fn transport_hint(error: &git2::Error) -> Option<&'static str> {
     let message = error.message();
+    let is_of_tls = error.code() == git2::ErrorCode::Certificate || error.class() == git2::ErrorClass::Ssl;
     match error.code() {
-        git2::ErrorCode::Certificate => {
-            Some("if the authority is one of your own, set SSL_CERT_FILE to a file with its certificate")
-        }
-        _ if error.class() == git2::ErrorClass::Ssl => {
+        _ if is_of_tls => {
             Some("if the authority is one of your own, set SSL_CERT_FILE to a file with its certificate")
         }
         git2::ErrorCode::Auth => Some("the credentials do not give access to this repository"),
