@@ -162,21 +162,11 @@ fn shown(fleet: &Fleet, state: &State, seen: &BTreeMap<ObjectId, Evidence>) -> S
 }
 
 fn document(fleet: &Fleet, state: &State, seen: &BTreeMap<ObjectId, Evidence>) -> Value {
-    let clusters: Vec<Value> = state
-        .changed()
-        .map(|(id, one)| {
-            let mut cluster = rolling::cluster(&id, one);
-            cluster["lacks"] = json!(lacks(seen.get(&id)));
-            cluster
-        })
-        .collect();
-    json!({
-        "fleet": json::fleet(Some(fleet)),
-        "revision": state.revision,
-        "phase": state.phase.as_str(),
-        "why": state.why,
-        "waves": rolling::waves_document(fleet, state),
-        "clusters": clusters,
-        "summary": { "onTheirWay": clusters.len() },
-    })
+    let mut document = rolling::document(fleet, state, |id, cluster| {
+        cluster["lacks"] = json!(lacks(seen.get(id)));
+    });
+    let on_their_way = document["clusters"].as_array().map_or(0, Vec::len);
+    document["fleet"] = json::fleet(Some(fleet));
+    document["summary"] = json!({ "onTheirWay": on_their_way });
+    document
 }

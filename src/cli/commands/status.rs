@@ -11,14 +11,14 @@ use crate::cli::args::{Format, Hub, Output, Selection, Source};
 use crate::cli::block_on;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::hub;
 use crate::cli::show::{json, rolling, table, text};
 use crate::cli::source::{self, Files, count};
 use crate::cli::ui::Ui;
+use crate::cli::{flow, hub};
 use crate::client::Client;
 use crate::diagnostic::visible;
 use crate::fleet::select::Filter;
-use crate::fleet::{self, Access, Leftover, Leftovers, PlanOptions};
+use crate::fleet::{self, Leftover, Leftovers, PlanOptions};
 use crate::object::{Object, ObjectId, ObjectSet, kinds};
 use crate::observe;
 use crate::plan::Prune;
@@ -145,12 +145,7 @@ async fn look(arguments: &Arguments, files: Option<&Files>, client: &Client) -> 
             rollout: None,
         });
     };
-    let access = Access {
-        clusters: client,
-        memory: client,
-        parent_namespace: &arguments.hub.parent_namespace,
-        operator: arguments.hub.operator(),
-    };
+    let access = flow::access(client, &arguments.hub);
     let live = fleet::look(access, &files.reading).await?;
     let reading = &files.reading;
     let wanted: BTreeSet<ObjectId> = reading.clusters.iter().map(|cluster| cluster.id()).collect();
@@ -396,19 +391,9 @@ fn document(files: Option<&Files>, shown: &Shown) -> Value {
         })
         .collect();
     let fleet = files.and_then(|files| files.reading.fleet.as_ref());
-    let rollout = fleet.zip(shown.rollout.as_ref()).map(|(fleet, state)| {
-        let clusters: Vec<Value> = state
-            .changed()
-            .map(|(id, one)| rolling::cluster(&id, one))
-            .collect();
-        json!({
-            "phase": state.phase.as_str(),
-            "why": state.why,
-            "revision": state.revision,
-            "waves": rolling::waves_document(fleet, state),
-            "clusters": clusters,
-        })
-    });
+    let rollout = fleet
+        .zip(shown.rollout.as_ref())
+        .map(|(fleet, state)| rolling::document(fleet, state, |_, _| {}));
     let ready = lines.iter().filter(|line| is_ready(line)).count();
     let leftovers: Option<Vec<Value>> = shown.leftovers.as_ref().map(|found| {
         let one = |(id, left): (&ObjectId, &Leftover)| {

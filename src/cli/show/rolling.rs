@@ -46,15 +46,24 @@ pub fn phase(state: &State) -> &'static str {
     }
 }
 
-/// Returns the waves as JSON.
-pub fn waves_document(fleet: &Fleet, state: &State) -> Vec<Value> {
-    let one = |(name, (done, on_their_way, failed)): (String, Counts)| json!({ "name": name, "done": done, "onTheirWay": on_their_way, "failed": failed });
-    waves(fleet, state).into_iter().map(one).collect()
-}
-
-/// Returns a cluster that was changed and is not done, as JSON.
-pub fn cluster(id: &ObjectId, one: &Changed) -> Value {
-    json!({ "object": json::id(id), "wave": one.wave, "changedAt": one.at, "failed": one.failed })
+/// Returns how far it has come as JSON. `add` tells more of a cluster that was changed and is not done.
+pub fn document(fleet: &Fleet, state: &State, add: impl Fn(&ObjectId, &mut Value)) -> Value {
+    let wave = |(name, (done, on_their_way, failed)): (String, Counts)| json!({ "name": name, "done": done, "onTheirWay": on_their_way, "failed": failed });
+    let waves: Vec<Value> = waves(fleet, state).into_iter().map(wave).collect();
+    let cluster = |(id, one): (ObjectId, &Changed)| {
+        let mut cluster =
+            json!({ "object": json::id(&id), "wave": one.wave, "changedAt": one.at, "failed": one.failed });
+        add(&id, &mut cluster);
+        cluster
+    };
+    let clusters: Vec<Value> = state.changed().map(cluster).collect();
+    json!({
+        "phase": state.phase.as_str(),
+        "why": state.why,
+        "revision": state.revision,
+        "waves": waves,
+        "clusters": clusters,
+    })
 }
 
 /// Returns the part of a status that tells of a rollout; empty when nothing is on its way or stopped.
