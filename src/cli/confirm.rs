@@ -94,11 +94,7 @@ fn ask(deletions: usize, name: &str, format: Format, ui: &mut Ui) -> Result<Cons
         );
     }
     let (question, wanted) = question(deletions, name);
-    Ok(if ui.ask(&question)? == wanted {
-        Consent::Given
-    } else {
-        Consent::NotGiven
-    })
+    Ok(Consent::when(ui.ask(&question)? == wanted))
 }
 
 /// Returns the question and the only answer that means yes: who deletes several clusters types what they belong to.

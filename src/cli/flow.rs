@@ -187,7 +187,7 @@ fn say(notes: &[String], ui: &mut Ui) {
 
 fn options(arguments: &PlanArguments, renderer_revision: Option<u32>, now: Timestamp) -> PlanOptions {
     PlanOptions {
-        prune: if arguments.prune { Prune::Yes } else { Prune::No },
+        prune: Prune::when(arguments.prune),
         force_conflicts: arguments.force_conflicts.iter().cloned().collect(),
         renderer_revision,
         now,

@@ -83,7 +83,7 @@ impl Rolling<'_> {
                 Err(error) => break Some(Cause::of(&error)),
             }
             let part = left.take(&open);
-            let done = self.send(part.clone(), end).await;
+            let done = self.send(&part, end).await;
             let lost = self.lost(&part, &done);
             outcome.results.extend(done.results);
             let mut state = stored.parent.rollout.clone().unwrap_or_default();
@@ -128,7 +128,7 @@ impl Rolling<'_> {
         }
     }
 
-    async fn send(&self, part: ApprovedPlan, end: Option<Instant>) -> Outcome {
+    async fn send(&self, part: &ApprovedPlan, end: Option<Instant>) -> Outcome {
         if part.is_empty() {
             return Outcome::default();
         }
@@ -137,19 +137,20 @@ impl Rolling<'_> {
             ..self.how
         };
         let keys = KeySource::at(Timestamp::now());
-        apply::run(self.access.clusters, &part, &how, keys, self.progress, self.stop).await
+        apply::run(self.access.clusters, part, &how, keys, self.progress, self.stop).await
     }
 
     /// Returns a change that others wait for, of which nobody knows whether it was made.
     fn lost(&self, part: &ApprovedPlan, done: &Outcome) -> Option<ObjectId> {
-        let waves = part.waves().iter().filter(|wave| self.rollout.has(&wave.name));
-        let is_gated = |id: &ObjectId| {
-            let mut waves = waves.clone();
-            waves.any(|wave| wave.actions.iter().any(|action| action.id == *id))
-        };
+        let gated: BTreeSet<&ObjectId> = part
+            .waves()
+            .iter()
+            .filter(|wave| self.rollout.has(&wave.name))
+            .flat_map(|wave| wave.actions.iter().map(|action| &action.id))
+            .collect();
         let mut results = done.results.iter();
         results
-            .find(|(id, result)| matches!(result, ActionResult::Unknown(_)) && is_gated(id))
+            .find(|(id, result)| matches!(result, ActionResult::Unknown(_)) && gated.contains(id))
             .map(|(id, _)| id.clone())
     }
 

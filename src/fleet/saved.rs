@@ -120,7 +120,7 @@ pub async fn check(
         })
         .collect();
     let options = PlanOptions {
-        prune: if saved.prune { Prune::Yes } else { Prune::No },
+        prune: Prune::when(saved.prune),
         force_conflicts: saved.force_conflicts.clone(),
         renderer_revision: None,
         now,

@@ -79,6 +79,12 @@ pub enum Consent {
     NotGiven,
 }
 
+impl Consent {
+    pub fn when(is_given: bool) -> Self {
+        if is_given { Self::Given } else { Self::NotGiven }
+    }
+}
+
 /// The answers to the questions of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Approval {

@@ -152,6 +152,12 @@ pub enum Prune {
     Yes,
 }
 
+impl Prune {
+    pub fn when(is_asked: bool) -> Self {
+        if is_asked { Self::Yes } else { Self::No }
+    }
+}
+
 /// The most deletions of one revision; both numbers hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {

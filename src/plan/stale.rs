@@ -160,7 +160,7 @@ fn of_operator(operator: &HubOperator) -> BTreeMap<String, Value> {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
-    let mut fields = match operator {
+    let fields = match operator {
         HubOperator::Published(published) => {
             let mut fields = of_settings(&published.settings);
             fields.insert("version".to_owned(), json!(published.version));
@@ -176,8 +176,8 @@ fn of_operator(operator: &HubOperator) -> BTreeMap<String, Value> {
         )]),
         HubOperator::Assumed { why: _, settings } => of_settings(settings),
     };
-    let fields = std::mem::take(&mut fields).into_iter();
     fields
+        .into_iter()
         .map(|(key, value)| (pointer::push("/operator", &key), value))
         .collect()
 }

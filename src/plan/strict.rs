@@ -192,7 +192,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_holds_is_never_looser_than_either(one in any_guards(), other in any_guards(), is_pruning: bool) {
-            let prune = if is_pruning { Prune::Yes } else { Prune::No };
+            let prune = Prune::when(is_pruning);
             let strict = one.stricter(other, prune);
             prop_assert_eq!(strict.loosened(one, prune), []);
             prop_assert_eq!(strict.loosened(other, prune), []);

@@ -129,8 +129,8 @@ pub async fn out(
     let approval = Approval {
         writes: Consent::Given,
         // What the limits hold back is not in the plan any more.
-        deletions: consent(settings.limits.may_delete()),
-        data_loss: consent(settings.max_impact == MaxImpact::DataLoss),
+        deletions: Consent::when(settings.limits.may_delete()),
+        data_loss: Consent::when(settings.max_impact == MaxImpact::DataLoss),
     };
     let approved = plan::approve(limited.plan.clone(), &approval)
         .map_err(|source| CarryError::Fleet(FleetError::Refused { source }))?;
@@ -174,13 +174,6 @@ pub async fn out(
         outcome: executed.outcome,
         waiting: executed.waiting,
     })
-}
-
-fn consent(is_given: bool) -> Consent {
-    match is_given {
-        true => Consent::Given,
-        false => Consent::NotGiven,
-    }
 }
 
 /// Names a run in the lock of its fleet. No two runs are named alike: none may take the lock of another for its own.

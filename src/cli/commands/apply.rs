@@ -191,7 +191,7 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
         ui.answer(&saved::text(saved, text::Detail::of(ui.verbosity())))?;
     }
     may_be_done(&checked, arguments, ui)?;
-    let prune = if saved.prune { Prune::Yes } else { Prune::No };
+    let prune = Prune::when(saved.prune);
     let loosened = fleet::loosened(saved.fleet().as_ref(), &live, prune);
     let fleet = saved
         .fleet()
@@ -258,11 +258,7 @@ async fn write_saved(
     let approval = Approval {
         writes: Consent::Given,
         deletions: Consent::Given,
-        data_loss: if arguments.answers.allow_data_loss {
-            Consent::Given
-        } else {
-            Consent::NotGiven
-        },
+        data_loss: Consent::when(arguments.answers.allow_data_loss),
     };
     let approved = plan::approve(checked.plan.clone(), &approval).map_err(|refusal| {
         CliError::refused(format!("nothing was written: {refusal}"))
@@ -322,7 +318,7 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
                 (again, approved)
             }
         };
-        write_prepared(arguments, &prepared, &approved, access, lock.as_ref(), ui).await
+        write_prepared(arguments, prepared, &approved, access, lock.as_ref(), ui).await
     };
     let written = write.await;
     release(lock).await;
@@ -352,7 +348,7 @@ fn approve(prepared: &Prepared, arguments: &Arguments, ui: &mut Ui) -> Result<Ap
 
 async fn write_prepared(
     arguments: &Arguments,
-    prepared: &Prepared,
+    prepared: Prepared,
     approved: &ApprovedPlan,
     access: Access<'_>,
     lock: Option<&Lock>,
@@ -369,11 +365,11 @@ async fn write_prepared(
         ui.status("the hub remembers the guards of the Fleet");
     }
     Ok(Run {
-        plan: prepared.plan.clone(),
+        document: prepared.document(),
+        left_out: LeftOut::of(prepared.files.reading.findings.has_errors()),
+        plan: prepared.plan,
         executed,
         is_interrupted,
-        left_out: LeftOut::of(prepared.files.reading.findings.has_errors()),
-        document: prepared.document(),
     })
 }
 
