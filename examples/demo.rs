@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use k0smotron_fleet::fleet::parent::NAMESPACE as SYSTEM_NAMESPACE;
+use k0smotron_fleet::render::PUBLISHED_NAME;
 use serde_json::{Value, json};
 use support::kubelet::{self, Answers, Kubelet, Policy, RealPods};
 use support::{Options, Process, Servers, try_eventually};
@@ -75,7 +77,9 @@ impl Demo {
         copy(Path::new("fleet-examples/platform"), &folder.join("fleet"))
             .map_err(|error| error.to_string())?;
 
-        heading("Install: CRDs (in a cluster, `install` adds permissions, policies and the Deployment)");
+        heading(
+            "Install: CRDs and a namespace (in a cluster, `install` adds rights, policies, the Deployment)",
+        );
         let crds = quiet(program, &folder, &servers, &["crds"])?;
         echo("k0smotron-fleet crds | kubectl apply --server-side -f -");
         let applied = servers
@@ -93,6 +97,9 @@ impl Demo {
                 .await
                 .success();
         }
+        let namespace = ["create", "namespace", SYSTEM_NAMESPACE];
+        echo(&format!("kubectl {}", namespace.join(" ")));
+        print!("{}", servers.kubectl(&namespace).await.success());
         let controller = controller(program, &folder, &servers);
         let kubelet = Kubelet::start_with(servers.client_named("test-kubelet").await, None, |pod| {
             if kubelet::belongs_to(pod, REAL.0, REAL.1) {
@@ -115,7 +122,23 @@ impl Demo {
         })
     }
 
+    /// Waits until the operator has said how it renders: plans show its version.
+    async fn published(&self) -> Outcome {
+        try_eventually(PATIENCE, async || {
+            let published = ["get", "configmap", "-n", SYSTEM_NAMESPACE, PUBLISHED_NAME];
+            let found = self.servers.kubectl(&published).await;
+            if found.code == 0 {
+                Ok(())
+            } else {
+                Err(found.stderr)
+            }
+        })
+        .await
+        .map_err(|reason| self.because(&reason))
+    }
+
     async fn show(&self) -> Outcome {
+        self.published().await?;
         heading("Twenty control planes from a directory: plan, then apply");
         self.run(&["plan", "fleet"])?;
         self.run(&["apply", "fleet", "--first-apply", "--auto-approve"])?;

@@ -20,6 +20,7 @@ async fn the_demo_shows_the_whole_way_and_leaves_nothing_running() {
     let shown = process::run(command, b"").await.success();
     for line in [
         "Control-plane pods are simulated; API objects, plan and restarts are real.",
+        concat!("operator ", env!("CARGO_PKG_VERSION"), ", renderer 1"),
         "20 clusters, all ready",
         "kube-system       Active",
         "3 pods kmc-search-{0..2} replaced one by one",
