@@ -13,7 +13,7 @@ use std::time::Instant;
 use futures::StreamExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
-use support::{Namespace, Options, Program, Servers, crds, measure};
+use support::{Namespace, Program, Servers, measure};
 
 const IN_FLIGHT: usize = 32;
 /// Of which the median is shown, number by number.
@@ -45,12 +45,7 @@ struct Seconds {
 }
 
 async fn measure_fleet(count: usize) {
-    let servers = Servers::start(Options {
-        without_controllers: true,
-        ..Options::default()
-    })
-    .await;
-    crds::install(&servers.client().await).await;
+    let servers = measure::hub().await;
     let mut runs = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
         runs.push(run(&servers, count).await);

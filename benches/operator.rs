@@ -14,7 +14,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Api, ListParams, ObjectList};
 use kube::core::PartialObjectMeta;
 use serde_json::json;
-use support::{Options, Program, Servers, audit, eventually, loader, measure, proc};
+use support::{Program, Servers, audit, eventually, loader, measure, proc};
 
 const IN_FLIGHT: usize = 16;
 
@@ -33,12 +33,7 @@ async fn main() {
 }
 
 async fn measure_operator(count: usize) {
-    let servers = Servers::start(Options {
-        without_controllers: true,
-        ..Options::default()
-    })
-    .await;
-    support::crds::install(&servers.client().await).await;
+    let servers = measure::hub().await;
     let namespace = servers.namespace("bench").await;
     let client = servers.client().await;
     let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet")).kubeconfig(&servers.kubeconfig());

@@ -21,7 +21,7 @@ use kube::api::{Api, ListParams, ObjectList};
 use kube::core::PartialObjectMeta;
 use serde_json::{Value, json};
 use support::measure::{self, Cost};
-use support::{Namespace, Options, Program, Servers, audit, eventually, loader};
+use support::{Namespace, Program, Servers, audit, eventually, loader};
 
 const BEFORE: &str = "v1.35.7+k0s.0";
 const AFTER: &str = "v1.35.8+k0s.0";
@@ -46,12 +46,7 @@ async fn main() {
 }
 
 async fn measure_plans(count: usize) {
-    let servers = Servers::start(Options {
-        without_controllers: true,
-        ..Options::default()
-    })
-    .await;
-    support::crds::install(&servers.client().await).await;
+    let servers = measure::hub().await;
     let made = servers.namespace("fleet").await;
     let namespace = made.name.clone();
     let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet")).kubeconfig(&servers.kubeconfig());

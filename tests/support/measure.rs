@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{proc, watchdog};
+use super::{Options, Servers, crds, proc, watchdog};
 
 /// Memory only grows in this figure, so what is missed is what was added after the last look.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -62,6 +62,17 @@ fn watch(child: &Child) -> (f64, f64) {
         }
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Starts a hub to measure at: nobody works on it but who is measured.
+pub async fn hub() -> Servers {
+    let servers = Servers::start(Options {
+        without_controllers: true,
+        ..Options::default()
+    })
+    .await;
+    crds::install(&servers.client().await).await;
+    servers
 }
 
 /// Returns how many clusters a benchmark is asked to measure, `usual` when nobody says. `None` when it is no benchmark:
