@@ -233,10 +233,14 @@ async fn three_members_and_an_api_server_run_from_their_objects() {
     })
     .await;
     made.ready(ETCD, 3, &pods).await;
-    let log = pods.process(&member).unwrap().log();
-    assert!(
-        log.contains("established TCP streaming connection with remote peer"),
-        "{log}"
-    );
+    // It answers before it has said so.
+    let log = eventually("it is connected with the others", SOON, async || {
+        let log = pods.process(&member).unwrap().log();
+        match log.contains("established TCP streaming connection with remote peer") {
+            true => Ok(log),
+            false => Err(log),
+        }
+    })
+    .await;
     assert!(!log.contains("rejected connection"), "{log}");
 }
