@@ -33,8 +33,8 @@ const FORMS: [Form; 2] = [
         "a row of a table",
         trees::table,
         Cost {
-            allocations: 1_150,
-            bytes: 103_000,
+            allocations: 480,
+            bytes: 52_000,
             kept: 10_800,
         },
     ),
@@ -42,8 +42,8 @@ const FORMS: [Form; 2] = [
         "a file",
         trees::files,
         Cost {
-            allocations: 1_150,
-            bytes: 121_000,
+            allocations: 480,
+            bytes: 69_000,
             kept: 10_800,
         },
     ),

@@ -5,12 +5,15 @@
 //! **Invariant:** nothing here knows a rule. They are read from the schema that is installed, after the nulls are
 //! dropped and the defaults filled in, as the server does.
 
-use std::collections::{BTreeSet, HashMap};
+mod share;
+
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use kube::core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
-use serde_json::{Map, Value, json};
+use kube::core::cel::{ErrorKind, Validator};
+use serde_json::{Value, json};
 
+use self::share::Share;
 use super::crd::Definition;
 use super::schema::{self, VALIDATIONS};
 
@@ -113,34 +116,10 @@ struct Rules {
     validator: Validator,
 }
 
-/// Rules that read nothing of a spec but some of its fields: those below one field, or those on the spec itself.
-struct Share {
-    fields: BTreeSet<String>,
-    compiled: CompiledSchema,
-}
-
 impl Rules {
     fn new(definition: Definition) -> Self {
         let spec = definition.schema()["properties"]["spec"].take();
-        let properties = spec["properties"].as_object().cloned().unwrap_or_default();
-        let mut shares = Vec::new();
-        if let Some(own) = spec[VALIDATIONS].as_array() {
-            let fields = fields_read(own).unwrap_or_else(|| properties.keys().cloned().collect());
-            let read: Map<String, Value> = properties
-                .iter()
-                .filter(|(name, _)| fields.contains(*name))
-                .map(|(name, property)| (name.clone(), schema::without_rules(property.clone())))
-                .collect();
-            let schema = json!({"type": "object", "properties": read, VALIDATIONS: own});
-            shares.push(Share::new(fields, schema));
-        }
-        let below = properties
-            .into_iter()
-            .filter(|(_, property)| schema::has_rules(property));
-        shares.extend(below.map(|(name, property)| {
-            let fields = BTreeSet::from([name.clone()]);
-            Share::new(fields, json!({"type": "object", "properties": {name: property}}))
-        }));
+        let shares = share::of(&spec);
         Self {
             closed: schema::closed(spec.clone()),
             spec,
@@ -159,7 +138,7 @@ impl Rules {
         let old = old.map(|old| json!({ "spec": old }));
         let verdict = self
             .validator
-            .validate_compiled(&share.compiled, &object, old.as_ref());
+            .validate_compiled(share.compiled(part), &object, old.as_ref());
         let Err(errors) = verdict else {
             return Vec::new();
         };
@@ -178,70 +157,11 @@ impl Rules {
     }
 }
 
-impl Share {
-    fn new(fields: BTreeSet<String>, spec: Value) -> Self {
-        let object = json!({"type": "object", "properties": {"spec": spec}});
-        Self {
-            fields,
-            compiled: compile_schema(&object),
-        }
-    }
-
-    /// Returns the text of [`Self::part`], or one like it: different parts have different texts.
-    fn text(&self, spec: &Value) -> String {
-        let Value::Object(written) = spec else {
-            return spec.to_string();
-        };
-        self.read(written)
-            .map(|(name, field)| format!("{name}={field}"))
-            .collect()
-    }
-
-    /// Returns the part of a spec that the rules read.
-    fn part(&self, spec: &Value) -> Value {
-        let Value::Object(written) = spec else {
-            return spec.clone();
-        };
-        let read = self.read(written);
-        Value::Object(read.map(|(name, field)| (name.clone(), field.clone())).collect())
-    }
-
-    fn read<'a>(&'a self, written: &'a Map<String, Value>) -> impl Iterator<Item = (&'a String, &'a Value)> {
-        self.fields
-            .iter()
-            .filter_map(|name| Some((name, written.get(name)?)))
-    }
-}
-
 /// Compiling takes a thousand times as long as evaluating, so it is done once a process.
 fn rules(definition: Definition) -> &'static Rules {
     static RULES: [OnceLock<Rules>; Definition::ALL.len()] =
         [const { OnceLock::new() }; Definition::ALL.len()];
     RULES[definition as usize].get_or_init(|| Rules::new(definition))
-}
-
-/// Returns the fields of `self` that rules read; `None` when one reads it as a whole.
-fn fields_read(rules: &[Value]) -> Option<BTreeSet<String>> {
-    let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    let mut fields = BTreeSet::new();
-    for rule in rules {
-        let expression = rule["rule"].as_str()?;
-        for name in ["self", "oldSelf"] {
-            for (at, _) in expression.match_indices(name) {
-                if expression[..at].ends_with(is_word) {
-                    continue;
-                }
-                let rest = &expression[at + name.len()..];
-                if rest.starts_with(is_word) {
-                    continue;
-                }
-                let field = rest.strip_prefix('.')?;
-                let end = field.find(|character| !is_word(character)).unwrap_or(field.len());
-                fields.insert(field[..end].to_owned());
-            }
-        }
-    }
-    Some(fields)
 }
 
 /// Turns the server's notation of a place, `spec.mounts[1].path`, into a pointer. No field of ours has a dot.
@@ -267,42 +187,6 @@ mod tests {
         assert!(form("/spec/mounts/3/path").is_some_and(|words| words.contains('/')));
         for none in ["/spec/replicas", "/spec/nothing/at/all", "/metadata/name", ""] {
             assert_eq!(form(none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn what_rules_read_is_told_from_their_expressions() {
-        let read = |expression: &str| fields_read(&[json!({"rule": expression})]);
-        let fields = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
-        assert_eq!(
-            read("has(self.a) ? self.a.b == oldSelf.c.all(x, x == self.d) : itself.e"),
-            fields(&["a", "c", "d"])
-        );
-        assert_eq!(read("1 == 1"), fields(&[]));
-        for whole in ["self == oldSelf", "self['a'] == 1", "self.a == oldSelf"] {
-            assert_eq!(read(whole), None, "{whole}");
-        }
-    }
-
-    #[test]
-    fn every_rule_is_in_one_share_and_reads_nothing_beside_it() {
-        for definition in Definition::ALL {
-            let rules = rules(definition);
-            let own = rules.spec[VALIDATIONS].as_array().map_or(&[][..], Vec::as_slice);
-            assert!(
-                fields_read(own).is_some(),
-                "{definition:?}: a rule reads the whole spec"
-            );
-            let properties = rules.spec["properties"].as_object().expect("a spec has fields");
-            let below = properties
-                .values()
-                .filter(|property| schema::has_rules(property))
-                .count();
-            assert_eq!(
-                rules.shares.len(),
-                below + usize::from(!own.is_empty()),
-                "{definition:?}"
-            );
         }
     }
 

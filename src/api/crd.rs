@@ -5,8 +5,11 @@
 //! **Invariant:** the derived `K0smotronCluster::crd()` is only the raw material; what is installed, written to
 //! `crds/` and evaluated by [`super::cel`] is what [`Definition::crd`] returns.
 
+use std::sync::OnceLock;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
+use kube::core::ApiResource;
 use serde_json::{Value, json};
 
 use super::rules::Constraint;
@@ -51,11 +54,19 @@ impl Definition {
 
     /// Returns the name of the file in `crds/`.
     pub fn file_name(self) -> String {
-        format!("{}.yaml", self.derived().metadata.name.unwrap_or_default())
+        let ApiResource { plural, group, .. } = self.resource();
+        format!("{plural}.{group}.yaml")
     }
 
     /// Returns the structural schema of a whole object of this kind, rules included.
     pub fn schema(self) -> Value {
+        // Deriving one takes longer than reading a hundred clusters.
+        static SCHEMAS: [OnceLock<Value>; Definition::ALL.len()] =
+            [const { OnceLock::new() }; Definition::ALL.len()];
+        SCHEMAS[self as usize].get_or_init(|| self.new_schema()).clone()
+    }
+
+    fn new_schema(self) -> Value {
         let derived = self
             .derived()
             .spec
@@ -96,6 +107,14 @@ impl Definition {
         }
     }
 
+    fn resource(self) -> ApiResource {
+        match self {
+            Self::Cluster => K0smotronCluster::api_resource(),
+            Self::JoinToken => K0smotronJoinToken::api_resource(),
+            Self::FleetSync => FleetSync::api_resource(),
+        }
+    }
+
     /// Returns the CRD as one YAML document.
     pub fn to_yaml(self) -> String {
         serde_saphyr::to_string(&self.crd()).expect("a CRD is plain data")
@@ -125,13 +144,9 @@ pub fn cluster_schema() -> Value {
 
 /// Returns the JSON Schema of a manifest, as [`cluster_schema`] does for a cluster.
 pub fn json_schema(definition: Definition) -> Value {
-    let names = definition.derived().spec;
-    let version = names
-        .versions
-        .into_iter()
-        .next()
-        .map(|version| version.name)
-        .unwrap_or_default();
+    let ApiResource {
+        api_version, kind, ..
+    } = definition.resource();
     let mut schema = definition.schema();
     schema["properties"]["metadata"] = metadata();
     let mut required = vec!["apiVersion", "kind", "metadata"];
@@ -140,9 +155,9 @@ pub fn json_schema(definition: Definition) -> Value {
     }
     schema["required"] = json!(required);
     let mut schema = schema::closed(schema);
-    schema["properties"]["apiVersion"] = json!({"type": "string", "const": format!("{}/{version}", names.group), "description": "Version of this kind."});
-    schema["properties"]["kind"] =
-        json!({"type": "string", "const": names.names.kind, "description": "This kind."});
+    schema["properties"]["apiVersion"] =
+        json!({"type": "string", "const": api_version, "description": "Version of this kind."});
+    schema["properties"]["kind"] = json!({"type": "string", "const": kind, "description": "This kind."});
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema
 }

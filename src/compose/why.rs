@@ -3,6 +3,7 @@
 //! **Invariant:** the layers are those that the clusters were merged from, and they are looked at with the rules of the
 //! merge: what is asked for is never merged a second time in another way.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -67,7 +68,7 @@ pub type Why = BTreeMap<(String, String), Vec<Origin>>;
 /// *Shape*: `field` is a JSON pointer. A cluster of which nothing says the field has no origins; the origins of one
 /// cluster are in the order of their fields.
 pub fn read_with_why(tree: &SourceTree, field: &str) -> (Reading, Why) {
-    let asked: Vec<String> = pointer::steps(field).collect();
+    let asked: Vec<String> = pointer::steps(field).map(Cow::into_owned).collect();
     let mut said = BTreeMap::new();
     let reading = read_watched(tree, &mut |inheritance, document, written| {
         let name = |pointer| document.root.find(pointer).and_then(|(node, _)| node.text());

@@ -1,25 +1,39 @@
 //! Paths into JSON: as JSON pointers for machines (`/spec/version`) and as field paths for people (`spec.version`).
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 /// Appends one step to a JSON pointer, escaped as RFC 6901 says.
 pub fn push(pointer: &str, step: &str) -> String {
-    format!("{pointer}/{}", step.replace('~', "~0").replace('/', "~1"))
+    let mut longer = String::with_capacity(pointer.len() + 1 + step.len());
+    longer.push_str(pointer);
+    longer.push('/');
+    if step.contains(['~', '/']) {
+        longer.push_str(&step.replace('~', "~0").replace('/', "~1"));
+    } else {
+        longer.push_str(step);
+    }
+    longer
 }
 
 /// Returns the steps of a JSON pointer, unescaped.
-pub fn steps(pointer: &str) -> impl Iterator<Item = String> {
+pub fn steps(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
     pointer.split('/').skip(1).map(unescaped)
 }
 
 /// Splits a JSON pointer into what is around the value and the last step, unescaped; `None` for the whole document.
-pub fn split_last(pointer: &str) -> Option<(&str, String)> {
+pub fn split_last(pointer: &str) -> Option<(&str, Cow<'_, str>)> {
     let (around, step) = pointer.rsplit_once('/')?;
     Some((around, unescaped(step)))
 }
 
-fn unescaped(step: &str) -> String {
-    step.replace("~1", "/").replace("~0", "~")
+fn unescaped(step: &str) -> Cow<'_, str> {
+    if step.contains('~') {
+        Cow::Owned(step.replace("~1", "/").replace("~0", "~"))
+    } else {
+        Cow::Borrowed(step)
+    }
 }
 
 /// Turns `/spec/manifests/0/name` into `spec.manifests[0].name`, and steps that are not plain words into
@@ -39,7 +53,7 @@ pub fn to_field_path(pointer: &str) -> String {
             }
             path.push_str(&step);
         } else {
-            path.push_str(&format!("[{}]", Value::String(step)));
+            path.push_str(&format!("[{}]", Value::String(step.into_owned())));
         }
     }
     path
@@ -129,7 +143,7 @@ mod tests {
     fn steps_are_what_was_pushed() {
         let pointer = push(&push("", "a~1/b"), "~");
         assert_eq!(steps(&pointer).collect::<Vec<_>>(), ["a~1/b", "~"]);
-        assert_eq!(split_last(&pointer), Some(("/a~01~1b", "~".to_owned())));
+        assert_eq!(split_last(&pointer), Some(("/a~01~1b", "~".into())));
         assert_eq!((steps("").count(), split_last("")), (0, None));
     }
 }

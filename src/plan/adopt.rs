@@ -323,8 +323,8 @@ fn is_nothing(difference: &Difference) -> bool {
 fn is_bookkeeping(difference: &Difference) -> bool {
     let is_tools = |key: &str, value: &Value| is_of_a_tool(key, value.as_str().unwrap_or_default());
     let values = || [&difference.old, &difference.new].into_iter().flatten();
-    let steps: Vec<String> = pointer::steps(&difference.pointer).collect();
-    match steps.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    let steps: Vec<_> = pointer::steps(&difference.pointer).collect();
+    match steps.iter().map(AsRef::as_ref).collect::<Vec<_>>().as_slice() {
         ["metadata", "labels" | "annotations", key] => values().all(|value| is_tools(key, value)),
         // There were none at all.
         ["metadata", "labels" | "annotations"] => values()

@@ -222,10 +222,10 @@ pub(super) fn changed_spec(live: &Object, differences: &[Difference]) -> Value {
         }
         match (object.pointer_mut(parent), &difference.new) {
             (Some(Value::Object(fields)), Some(new)) => {
-                fields.insert(step, new.clone());
+                fields.insert(step.into_owned(), new.clone());
             }
             (Some(Value::Object(fields)), None) => {
-                fields.remove(&step);
+                fields.remove(step.as_ref());
             }
             (Some(Value::Array(items)), Some(new)) => {
                 if let Some(item) = step.parse().ok().and_then(|index: usize| items.get_mut(index)) {

@@ -43,7 +43,7 @@ fn without(facts: &Facts, removed: &[String]) -> Option<Facts> {
         let (parent, key) = pointer::split_last(pointer).unwrap();
         match value.pointer_mut(parent) {
             Some(Value::Object(fields)) => {
-                fields.remove(&key);
+                fields.remove(key.as_ref());
             }
             Some(Value::Array(items)) => {
                 let index: usize = key.parse().unwrap();

@@ -22,10 +22,29 @@ const CLAIMING_MAX: usize = 1024;
 pub(super) struct Claim {
     /// What is unique, with the scope in which it is.
     pub key: String,
-    /// The same for people.
-    pub shown: String,
+    /// The same for people, as far as it is not in the key.
+    pub shown: Shown,
     /// Where it was asked for.
     pub pointer: Cow<'static, str>,
+}
+
+/// What is claimed, for people. A large fleet claims hundreds of thousands of objects, and hardly ever says so.
+pub(super) enum Shown {
+    /// An object of this kind, whose name is the end of the key.
+    Object(&'static str),
+    Words(String),
+}
+
+impl Claim {
+    fn shown(&self) -> String {
+        match &self.shown {
+            Shown::Object(kind) => {
+                let name = self.key.rsplit('/').next().unwrap_or_default();
+                format!("{kind} `{name}`")
+            }
+            Shown::Words(words) => words.clone(),
+        }
+    }
 }
 
 /// Returns the clusters that are right also beside each other, and the identities of those that are not.
@@ -143,9 +162,9 @@ fn claimed_once(
     let mut first: HashMap<String, (&Cluster, Cow<'static, str>)> = HashMap::new();
     for (cluster, asked) in asked {
         let mut reported = BTreeSet::new();
-        for Claim { key, shown, pointer } in asked {
-            let Some((other, other_pointer)) = first.get(&key) else {
-                first.insert(key, (cluster, pointer));
+        for claim in asked {
+            let Some((other, other_pointer)) = first.get(&claim.key) else {
+                first.insert(claim.key, (cluster, claim.pointer));
                 continue;
             };
             wrong.extend([identity(cluster), identity(other)]);
@@ -155,6 +174,7 @@ fn claimed_once(
             if is_shared_whole && !reported.insert(identity(other)) {
                 continue;
             }
+            let shown = claim.shown();
             let (message, hint) = if code == Code::SameObject {
                 let both = format!("{} and {}", title(other), title(cluster));
                 (
@@ -174,7 +194,7 @@ fn claimed_once(
             };
             findings.push(
                 Finding::new(code, message)
-                    .primary(place(cluster, &pointer), "used again here")
+                    .primary(place(cluster, &claim.pointer), "used again here")
                     .secondary(place(other, other_pointer), "first used here")
                     .hint(hint),
             );
@@ -224,9 +244,9 @@ fn place(cluster: &Cluster, pointer: &str) -> Span {
 /// Generated objects, as far as two clusters of one namespace can make the same.
 fn objects(cluster: &Cluster) -> Vec<Claim> {
     let objects = names::claimed(&cluster.name, &cluster.spec);
-    let claim = |(kind, object): (&str, String)| Claim {
+    let claim = |(kind, object): (&'static str, String)| Claim {
         key: format!("{}/{kind}/{object}", cluster.namespace),
-        shown: format!("{kind} `{object}`"),
+        shown: Shown::Object(kind),
         pointer: "/metadata/name".into(),
     };
     objects.into_iter().map(claim).collect()
@@ -247,7 +267,7 @@ fn node_ports(cluster: &Cluster) -> Vec<Claim> {
     let claim = |(port, pointer): (Option<i32>, &'static str)| {
         port.map(|port| Claim {
             key: port.to_string(),
-            shown: format!("the node port {port}"),
+            shown: Shown::Words(format!("the node port {port}")),
             pointer: Cow::Borrowed(pointer),
         })
     };
@@ -270,7 +290,7 @@ fn hosts(cluster: &Cluster) -> Vec<Claim> {
     });
     let claim = |(host, pointer): (&String, &'static str)| Claim {
         key: host.to_ascii_lowercase(),
-        shown: format!("the host name {}", quote(host)),
+        shown: Shown::Words(format!("the host name {}", quote(host))),
         pointer: Cow::Borrowed(pointer),
     };
     ingress.chain(gateway).map(claim).collect()
@@ -290,7 +310,7 @@ fn data_sources(cluster: &Cluster) -> Vec<Claim> {
     let key = kine.data_source_secret_key.as_deref().unwrap_or_default();
     vec![Claim {
         key: format!("{}/{secret}/{key}", cluster.namespace),
-        shown: format!("the data source {}", quote(secret)),
+        shown: Shown::Words(format!("the data source {}", quote(secret))),
         pointer: "/spec/storage/kine/dataSourceSecretName".into(),
     }]
 }

@@ -22,7 +22,9 @@ pub fn find_field(pointer: &str) -> Result<(), UnknownField> {
     for step in pointer::steps(pointer) {
         let below = |keyword: &str| node.get(keyword).filter(|below| below.is_object());
         let next = match below("properties") {
-            Some(fields) => fields.get(&step).or_else(|| below("additionalProperties")),
+            Some(fields) => fields
+                .get(step.as_ref())
+                .or_else(|| below("additionalProperties")),
             None => below("items").or_else(|| below("additionalProperties")),
         };
         node = match (next, below("properties")) {
@@ -31,6 +33,7 @@ pub fn find_field(pointer: &str) -> Result<(), UnknownField> {
                 if node.get("additionalProperties") == Some(&Value::Bool(false)) =>
             {
                 let known = fields.keys().cloned().collect();
+                let step = step.into_owned();
                 return Err(UnknownField { step, known });
             }
             // A free object, or a value with nothing below it: the whole of it is what is said.

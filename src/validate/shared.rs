@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Cluster;
-use super::across::Claim;
+use super::across::{Claim, Shown};
 use crate::api::cluster_parts::{API_PORT, KONNECTIVITY_PORT, PersistenceType, ServiceType};
 use crate::diagnostic::quote;
 use crate::object::pointer;
@@ -51,7 +51,7 @@ pub(super) fn addresses(cluster: &Cluster) -> Vec<Claim> {
     let claims = written.iter().flat_map(|(address, place)| {
         ports.map(|port| Claim {
             key: format!("{address} {port}"),
-            shown: format!("port {port} of the address {}", quote(address)),
+            shown: Shown::Words(format!("port {port} of the address {}", quote(address))),
             pointer: place.clone().into(),
         })
     });
