@@ -2,24 +2,34 @@
 //!
 //! Real etcd and kube-apiserver on this machine, no controllers. The yardstick in the same run is a bare loader that
 //! applies the same clusters over one HTTP/2 connection, 32 at once: its writes a second are W. Beside it the program
-//! (cold, without a change, with 1 % changed) and `kubectl apply --server-side` of one file. Absolute figures belong to
-//! the machine; the shares are the result.
+//! (all new, without a change, with 1 % changed) and `kubectl apply --server-side` of one file. Absolute figures belong to
+//! the machine; the shares are the result, each the median of what single runs gave.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use futures::StreamExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
-use support::{Namespace, Program, Servers, measure};
+use support::{Namespace, Program, Servers, measure, proc};
 
 const IN_FLIGHT: usize = 32;
 /// Of which the median is shown, number by number.
-const RUNS: usize = 3;
+const RUNS: usize = 5;
 /// Clusters in one file, which may have 1 MiB.
 const FILE_CLUSTERS: usize = 100;
+
+const STEPS: [&str; 5] = [
+    "bare loader",
+    "kubectl apply --server-side",
+    "apply, all new",
+    "apply, unchanged",
+    "apply, 1 % changed",
+];
 
 #[tokio::main]
 async fn main() {
@@ -27,68 +37,70 @@ async fn main() {
         return;
     };
     println!(
-        "{:>9} {:>8} {:>8} {:>10} {:>8} {:>8} {:>10} {:>8} {:>8}",
-        "clusters", "loader s", "W /s", "kubectl s", "cold s", "of W", "x kubectl", "none s", "1 % s"
+        "{:>9} {:<28} {:>8} {:>8} {:>10} {:>8} {:>9}",
+        "clusters", "what", "seconds", "of W", "x kubectl", "cpu s", "peak MiB"
     );
     for count in counts {
         measure_fleet(count).await;
     }
 }
 
-/// Seconds of one run, one after the other on the same servers.
-struct Seconds {
-    loader: f64,
-    kubectl: f64,
-    cold: f64,
-    none: f64,
-    changed: f64,
+/// What one step of one run took.
+#[derive(Clone, Copy)]
+struct Cost {
+    seconds: f64,
+    cpu_seconds: f64,
+    /// `None` of the loader, which is a part of this process.
+    peak_mebibytes: Option<f64>,
 }
+
+/// The steps of one run, in the order of [`STEPS`], one after the other on the same servers.
+type Run = [Cost; STEPS.len()];
 
 async fn measure_fleet(count: usize) {
     let servers = measure::hub().await;
-    let mut runs = Vec::with_capacity(RUNS);
+    let mut runs: Vec<Run> = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
         runs.push(run(&servers, count).await);
     }
-    let median = |of: fn(&Seconds) -> f64| {
+    let median = |of: &dyn Fn(&Run) -> f64| {
         let mut all: Vec<f64> = runs.iter().map(of).collect();
         all.sort_by(f64::total_cmp);
         all[all.len() / 2]
     };
-    println!(
-        "{count:>9} {:>8.2} {:>8.0} {:>10.2} {:>8.2} {:>8.2} {:>10.1} {:>8.2} {:>8.2}",
-        median(|run| run.loader),
-        count as f64 / median(|run| run.loader),
-        median(|run| run.kubectl),
-        median(|run| run.cold),
-        median(|run| run.loader / run.cold),
-        median(|run| run.kubectl / run.cold),
-        median(|run| run.none),
-        median(|run| run.changed),
-    );
+    for (step, what) in STEPS.into_iter().enumerate() {
+        let share = |of: usize| median(&|run| run[of].seconds / run[step].seconds);
+        let peak = median(&|run| run[step].peak_mebibytes.unwrap_or_default());
+        println!(
+            "{count:>9} {what:<28} {:>8.2} {:>8.2} {:>10.1} {:>8.2} {:>9}",
+            median(&|run| run[step].seconds),
+            share(0),
+            share(1),
+            median(&|run| run[step].cpu_seconds),
+            if peak > 0.0 {
+                format!("{peak:.0}")
+            } else {
+                "-".to_owned()
+            },
+        );
+    }
 }
 
-async fn run(servers: &Servers, count: usize) -> Seconds {
+async fn run(servers: &Servers, count: usize) -> Run {
     let loader = load(servers, &servers.namespace("loader").await, count).await;
     let kubectl = kubectl(servers, &servers.namespace("kubectl").await, count).await;
     let namespace = servers.namespace("fleet").await;
     let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet")).kubeconfig(&servers.kubeconfig());
     write_fleet(&program, &namespace.name, count, 0);
-    let cold = apply(&program, &namespace.name).await;
+    let new = apply(&program, &namespace.name).await;
     let mark = servers.audit.mark(&servers.client().await).await;
-    let none = apply(&program, &namespace.name).await;
+    let unchanged = apply(&program, &namespace.name).await;
     let events = servers.audit.since(&servers.client().await, mark).await;
     let writes = support::audit::counts(&support::audit::by(events, "k0smotron-fleet/")).writes;
     assert_eq!(writes, 0, "an apply without a change writes nothing");
     write_fleet(&program, &namespace.name, count, count / 100);
     let changed = apply(&program, &namespace.name).await;
-    Seconds {
-        loader,
-        kubectl,
-        cold,
-        none,
-        changed,
-    }
+    [loader, kubectl, new, unchanged, changed]
 }
 
 fn name(index: usize) -> String {
@@ -133,15 +145,17 @@ fn cluster(namespace: &str, index: usize, replicas: u8) -> Value {
     })
 }
 
-/// Seconds that a client without any work of its own needs.
-async fn load(servers: &Servers, namespace: &Namespace, count: usize) -> f64 {
+/// What a client needs that has no work of its own.
+async fn load(servers: &Servers, namespace: &Namespace, count: usize) -> Cost {
     let api: Api<k0smotron_fleet::api::K0smotronCluster> =
         Api::namespaced(servers.client().await, &namespace.name);
     let parameters = PatchParams::apply("loader").force();
     let bodies: Vec<Value> = (0..count)
         .map(|index| cluster(&namespace.name, index, 1))
         .collect();
-    let started = Instant::now();
+    let myself = Path::new("/proc/self");
+    let cpu_seconds = || proc::cpu_seconds(myself).unwrap_or_default();
+    let (started, before) = (Instant::now(), cpu_seconds());
     futures::stream::iter(bodies.iter().enumerate())
         .map(|(index, body)| {
             let (api, parameters) = (api.clone(), parameters.clone());
@@ -154,21 +168,28 @@ async fn load(servers: &Servers, namespace: &Namespace, count: usize) -> f64 {
         .buffer_unordered(IN_FLIGHT)
         .collect::<Vec<_>>()
         .await;
-    started.elapsed().as_secs_f64()
+    Cost {
+        seconds: started.elapsed().as_secs_f64(),
+        cpu_seconds: cpu_seconds() - before,
+        peak_mebibytes: None,
+    }
 }
 
-async fn kubectl(servers: &Servers, namespace: &Namespace, count: usize) -> f64 {
+async fn kubectl(servers: &Servers, namespace: &Namespace, count: usize) -> Cost {
     let clusters: Vec<Value> = (0..count)
         .map(|index| cluster(&namespace.name, index, 1))
         .collect();
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": clusters }).to_string();
-    let started = Instant::now();
-    let apply = ["apply", "--server-side", "-f", "-"];
-    servers
-        .kubectl_with(&servers.kubeconfig(), &apply, &list)
-        .await
-        .success();
-    started.elapsed().as_secs_f64()
+    let file = servers.folder().join("clusters.json");
+    std::fs::write(&file, list).expect("the folder is writable");
+    let mut command = Command::new(servers.binaries().join("kubectl"));
+    command
+        .env_clear()
+        .env("HOME", servers.folder())
+        .env("KUBECONFIG", servers.kubeconfig())
+        .args(["apply", "--server-side", "-f"])
+        .arg(file);
+    measured(command, servers.folder()).await
 }
 
 /// Writes the files of a fleet, of which the first `changed` clusters have more replicas.
@@ -191,18 +212,26 @@ fn write_fleet(program: &Program, namespace: &str, count: usize, changed: usize)
     }
 }
 
-async fn apply(program: &Program, namespace: &str) -> f64 {
-    let started = Instant::now();
-    program
-        .run(&[
-            "apply",
-            "-y",
-            "-q",
-            "--first-apply",
-            "--parent-namespace",
-            namespace,
-        ])
-        .await
-        .success();
-    started.elapsed().as_secs_f64()
+async fn apply(program: &Program, namespace: &str) -> Cost {
+    let arguments = [
+        "apply",
+        "-y",
+        "-q",
+        "--first-apply",
+        "--parent-namespace",
+        namespace,
+    ];
+    measured(program.command(&arguments), program.folder()).await
+}
+
+async fn measured(command: Command, folder: &Path) -> Cost {
+    let folder = folder.to_owned();
+    let cost = tokio::task::spawn_blocking(move || measure::run(command, &folder)).await;
+    let cost = cost.expect("measuring does not panic");
+    assert_eq!(cost.code, 0, "{}{}", cost.stdout, cost.stderr);
+    Cost {
+        seconds: cost.seconds,
+        cpu_seconds: cost.cpu_seconds,
+        peak_mebibytes: Some(cost.peak_mebibytes),
+    }
 }

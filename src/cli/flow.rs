@@ -210,7 +210,7 @@ fn narrow(plan: Plan, selection: &Selection, files: &Files, live: &Live) -> Plan
             Some(composed) => tree.selects(&composed.source_path),
             None => is_whole || filter.names(id),
         };
-        let object: Option<&Object> = composed.map(|composed| &composed.object).or(found);
+        let object: Option<&Object> = composed.map(|composed| &*composed.object).or(found);
         is_below && filter.matches(id, object)
     };
     select::select(plan, &filter, is_selected)

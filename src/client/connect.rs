@@ -15,6 +15,7 @@ use kube::config::AuthInfo;
 use super::error::ClientError;
 use super::kubeconfig;
 use super::pace::Pace;
+use super::read::Parts;
 
 /// What every request says it comes from.
 pub const USER_AGENT: &str = concat!("k0smotron-fleet/", env!("CARGO_PKG_VERSION"));
@@ -63,6 +64,8 @@ pub struct Client {
     pub(super) server: Arc<str>,
     pub(super) deadline: Duration,
     pub(super) pace: Option<Arc<Pace>>,
+    /// How much of an object the answer to an apply holds.
+    pub(super) answers: Parts,
 }
 
 impl Client {
@@ -124,6 +127,7 @@ impl Client {
             server,
             deadline: DEADLINE,
             pace: None,
+            answers: Parts::Whole,
         })
     }
 
@@ -146,6 +150,7 @@ impl Client {
         Ok(Self {
             deadline: self.deadline,
             pace: self.pace.clone(),
+            answers: self.answers,
             ..Self::from_config(config)?
         })
     }
@@ -170,6 +175,16 @@ impl Client {
         }
     }
 
+    /// Returns the same connection that is told nothing but the metadata of what it applies, and not who owns its fields:
+    /// of thousands of objects the rest would be read and kept for nobody.
+    #[must_use]
+    pub fn with_short_answers(&self) -> Self {
+        Self {
+            answers: Parts::Metadata,
+            ..self.clone()
+        }
+    }
+
     /// Returns `https://host:port` of the server, for messages.
     pub fn server(&self) -> &str {
         &self.server
@@ -188,6 +203,7 @@ impl Client {
             server: "https://edge-hub:6443".into(),
             deadline: Duration::from_secs(5),
             pace: None,
+            answers: Parts::Whole,
         }
     }
 }

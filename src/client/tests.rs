@@ -81,6 +81,37 @@ async fn an_apply_names_the_very_object() {
 }
 
 #[tokio::test]
+async fn short_answers_are_metadata_without_the_owners_of_fields() {
+    let metadata = json!({"name": "edge", "namespace": "tenant-7", "uid": "4711", "resourceVersion": "7"});
+    let answer = json!({"kind": "PartialObjectMetadata", "metadata": {"managedFields": [{"manager": "fleet"}], "name": "edge",
+        "namespace": "tenant-7", "uid": "4711", "resourceVersion": "7"}});
+    let (client, requests) = server(move |asked| {
+        let is_create = asked.body["metadata"].get("uid").is_none();
+        (if is_create { 201 } else { 200 }, answer.clone())
+    });
+    let client = client.with_short_answers();
+    let created = client.create_only(&cluster(), None, "fleet").await.unwrap();
+    let Created::New(created) = created else {
+        panic!("{created:?}")
+    };
+    let applied = client
+        .apply(&cluster(), None, "4711", "fleet", Conflicts::Force)
+        .await
+        .unwrap();
+    for object in [created, applied] {
+        assert_eq!(object.id(), cluster().id(), "the kind is that of the request");
+        assert_eq!(object.0["metadata"], metadata);
+    }
+    let requests = requests.lock().unwrap();
+    assert!(
+        requests
+            .iter()
+            .all(|asked| asked.accept.contains("PartialObjectMetadata")),
+        "{requests:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_delete_names_the_very_object_and_is_content_when_it_is_gone() {
     let (client, requests) = server(|_| {
         status(

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::connect::Client;
 use super::error::ClientError;
-use super::read::{Parts, read_object};
+use super::read::{Parts, read_object, remove_managed_fields};
 use super::redact;
 use super::request::{Answer, Call, RequestName, Verb};
 use super::secret::SecretData;
@@ -73,7 +73,7 @@ impl Client {
             .await
         {
             Ok(answer) if answer.status == StatusCode::CREATED => {
-                read_object(&request, &answer.body).map(Created::New)
+                self.applied(&request, &answer).map(Created::New)
             }
             Ok(_) => Err(ClientError::Answer {
                 request: request.into(),
@@ -110,7 +110,7 @@ impl Client {
         let answer = self
             .send_apply(&request, &body, data, manager, conflicts, &[])
             .await?;
-        read_object(&request, &answer.body)
+        self.applied(&request, &answer)
     }
 
     /// Applies the status of the very object with this uid, as a whole.
@@ -134,7 +134,7 @@ impl Client {
         let answer = self
             .send_apply(&request, &body, None, manager, Conflicts::Force, &[])
             .await?;
-        read_object(&request, &answer.body)
+        self.applied(&request, &answer)
     }
 
     /// Merges into the metadata of the very object with this uid, and of this version if one is given.
@@ -267,12 +267,21 @@ impl Client {
             name: request.clone(),
             method: Method::PATCH,
             query,
-            accept: Parts::Whole.accept(request.kind),
+            accept: self.answers.accept(request.kind),
             body: Some((APPLY, bytes)),
         };
         self.call(call)
             .await
             .map_err(|error| redact::refusal(error, body))
+    }
+
+    /// Reads what was applied.
+    fn applied(&self, request: &RequestName, answer: &Answer) -> Result<Object, ClientError> {
+        let mut object = read_object(request, &answer.body)?;
+        if self.answers == Parts::Metadata {
+            remove_managed_fields(&mut object);
+        }
+        Ok(object)
     }
 }
 

@@ -14,6 +14,7 @@ mod rows;
 mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::thread;
 
 use serde_json::{Map, Value, json};
@@ -34,7 +35,7 @@ pub struct Composed {
     pub name: String,
     /// `apiVersion`, `kind`, `metadata` with name, namespace, labels, annotations, and `spec`; nulls and what was not
     /// written left out.
-    pub object: Object,
+    pub object: Arc<Object>,
     /// Where each key, and each entry of a list, was written, by JSON pointer into the object.
     pub provenance: BTreeMap<String, Span>,
     /// The file, relative to the root of the fleet.
@@ -281,7 +282,7 @@ fn one(cluster: Cluster, is_of_set: bool, tree: &SourceTree) -> Composed {
     Composed {
         namespace,
         name,
-        object: Object(Value::Object(object)),
+        object: Arc::new(Object(Value::Object(object))),
         provenance,
         source_path,
         is_of_set,

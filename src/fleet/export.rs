@@ -131,7 +131,7 @@ mod tests {
     fn entry(name: &str, object: Object, source: &str, is_of_set: bool) -> FleetEntry {
         FleetEntry {
             id: ObjectId::new(kinds::K0SMOTRON_CLUSTER, "edge", name),
-            object,
+            object: object.into(),
             source: source.to_owned(),
             is_of_set,
             place: format!("{source}:1:1"),

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::begun::{Deletions, DeletionsError};
@@ -288,8 +289,15 @@ impl StoredParent {
 ///
 /// *Shape*: independent of commits, so that an empty commit does not refill a budget.
 pub fn content<'a>(fleet: Option<&Fleet>, objects: impl Iterator<Item = &'a Object>) -> String {
+    // In the order of their names, which is a part of what hubs remember.
+    #[derive(Serialize)]
+    struct Content<'a> {
+        fleet: Option<Value>,
+        objects: Vec<&'a Object>,
+    }
     let fleet = fleet.map(|fleet| json!({ "name": fleet.name, "spec": fleet.spec }));
-    digest(&json!({ "fleet": fleet, "objects": objects.collect::<Vec<_>>() }))
+    let objects = objects.collect();
+    digest(&Content { fleet, objects })
 }
 
 #[cfg(test)]

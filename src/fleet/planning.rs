@@ -65,11 +65,7 @@ pub(super) async fn of_reading(
     live: &Live,
     options: &PlanOptions,
 ) -> Result<Plan, FleetError> {
-    let entries: Vec<FleetEntry> = reading
-        .clusters
-        .iter()
-        .map(|cluster| FleetEntry::of(cluster, tree))
-        .collect();
+    let entries = entries(reading, tree, live);
     let rejected = reading
         .rejected
         .iter()
@@ -77,6 +73,15 @@ pub(super) async fn of_reading(
         .collect();
     let policy = policy(reading, tree, live, options)?;
     of_entries(sight, &entries, &rejected, live, &policy, options).await
+}
+
+fn entries(reading: &Reading, tree: &SourceTree, live: &Live) -> Vec<FleetEntry> {
+    let clusters = reading.clusters.iter();
+    let entries = clusters.map(|cluster| match live.observed.objects.get(&cluster.id()) {
+        Some(_) => FleetEntry::of(cluster, tree),
+        None => FleetEntry::of_new(cluster, tree),
+    });
+    entries.collect()
 }
 
 /// Plans clusters that are wanted, whoever wants them. `rejected` are named besides, and stay as they are.
@@ -183,11 +188,7 @@ pub fn differing(
     live: &Live,
     options: &PlanOptions,
 ) -> Result<BTreeSet<ObjectId>, FleetError> {
-    let desired: Vec<FleetEntry> = reading
-        .clusters
-        .iter()
-        .map(|cluster| FleetEntry::of(cluster, tree))
-        .collect();
+    let desired = entries(reading, tree, live);
     let input = FleetInput {
         desired: &desired,
         rejected: &BTreeSet::new(),
@@ -309,7 +310,7 @@ pub fn content(reading: &Reading) -> String {
         .map(removed)
         .chain(reading.adopted.iter().map(adopted))
         .collect();
-    let clusters = reading.clusters.iter().map(|cluster| &cluster.object);
+    let clusters = reading.clusters.iter().map(|cluster| &*cluster.object);
     parent::content(reading.fleet.as_ref(), clusters.chain(&records))
 }
 

@@ -1,6 +1,7 @@
 //! A plan that was saved: stored with what it was made from, and checked against the hub before it is executed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -110,7 +111,7 @@ pub async fn check(
         .filter_map(|entry| {
             Some(FleetEntry {
                 id: entry.object.clone(),
-                object: bodies.get(&entry.object)?.clone(),
+                object: Arc::new(bodies.get(&entry.object)?.clone()),
                 source: entry.source().to_owned(),
                 // What was to be written then is a change still, whatever it is.
                 is_of_set: true,

@@ -1,11 +1,20 @@
 //! One short word for the content of a JSON value.
 
-use serde_json::Value;
+use std::io::{BufWriter, Write as _};
+
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-/// Returns the SHA-256 of a value as lower-case hex. Keys are sorted, so equal values have equal digests.
-pub fn digest(value: &Value) -> String {
-    hex(&Sha256::digest(value.to_string().as_bytes()))
+/// Returns the SHA-256 of a value as JSON, in lower-case hex.
+///
+/// *Shape*: keys of a JSON value are sorted, so equal ones have equal digests; a type has its keys in the order in which
+/// it writes them, and none that is no text.
+pub fn digest(value: &impl Serialize) -> String {
+    let mut bytes = BufWriter::new(Sha256::new());
+    serde_json::to_writer(&mut bytes, value)
+        .expect("what is digested are texts, numbers, lists and mappings");
+    bytes.flush().expect("a digest takes all bytes");
+    hex(&bytes.get_ref().clone().finalize())
 }
 
 /// Returns bytes as lower-case hex, two digits each.
@@ -15,7 +24,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

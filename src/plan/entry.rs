@@ -1,6 +1,7 @@
 //! What the plan of a fleet is made from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -19,7 +20,7 @@ use crate::render::Settings;
 pub struct FleetEntry {
     pub id: ObjectId,
     /// As it was written: without anything the fleet adds.
-    pub object: Object,
+    pub object: Arc<Object>,
     /// Path of the file.
     pub source: String,
     /// That file holds a set, and hardly anything else.
@@ -33,21 +34,27 @@ pub struct FleetEntry {
 impl FleetEntry {
     /// Returns the entry of a composed cluster, with its places as text.
     pub fn of(composed: &Composed, tree: &SourceTree) -> Self {
-        let places: BTreeMap<String, String> = composed
-            .provenance
-            .iter()
-            .map(|(pointer, span)| (pointer.clone(), place(*span, tree)))
-            .collect();
+        let values = composed.provenance.iter();
+        let places = values.map(|(pointer, span)| (pointer.clone(), place(*span, tree)));
+        Self {
+            places: places.collect(),
+            ..Self::of_new(composed, tree)
+        }
+    }
+
+    /// Returns the entry of a cluster that is not there yet: nothing of it changes, so the places of its values are left
+    /// out, which cost as much as all the rest.
+    pub fn of_new(composed: &Composed, tree: &SourceTree) -> Self {
         Self {
             id: composed.id(),
-            object: composed.object.clone(),
+            object: Arc::clone(&composed.object),
             source: composed.source_path.clone(),
             is_of_set: composed.is_of_set,
-            place: places
-                .get("")
-                .cloned()
-                .unwrap_or_else(|| composed.source_path.clone()),
-            places,
+            place: match composed.provenance.get("") {
+                Some(beginning) => place(*beginning, tree),
+                None => composed.source_path.clone(),
+            },
+            places: BTreeMap::new(),
         }
     }
 

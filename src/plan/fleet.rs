@@ -230,7 +230,7 @@ impl Planner<'_> {
 
     /// What is sent: what was written, and what makes it a member.
     fn body(&self, entry: &FleetEntry, live: Option<&Object>) -> Object {
-        let mut body = entry.object.clone();
+        let mut body = Object::clone(&entry.object);
         if let Some(Value::Object(spec)) = body.0.get_mut("spec") {
             empty::take_out(spec);
         }
@@ -349,7 +349,7 @@ impl Planner<'_> {
             observed.objects.get(&entry.id).is_none() && gap(observed, &entry.id).is_some()
         };
         let unseen = self.input.desired.iter().filter(is_unseen);
-        let unseen = unseen.map(|entry| (&entry.id, &entry.object));
+        let unseen = unseen.map(|entry| (&entry.id, &*entry.object));
         rollout.hold_behind(unseen, rollout.arrange(plan, observed))
     }
 }

@@ -110,7 +110,7 @@ async fn every_golden_cluster_is_exported_to_a_file_that_takes_it_over_without_a
             findings::lines(&reading.findings, &tree)
         );
         let composed = &reading.clusters[0];
-        assert_eq!(composed.object, export::clean(&id, &live).object, "{id}");
+        assert_eq!(*composed.object, export::clean(&id, &live).object, "{id}");
         let moved = differences(&composed.object, &live, labels::FLEET_MANAGER);
         assert_eq!(moved, [], "{id}");
 

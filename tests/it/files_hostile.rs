@@ -333,7 +333,7 @@ fn composed(tree: &SourceTree) -> BTreeSet<String> {
     reading
         .clusters
         .iter()
-        .map(|cluster| serde_json::to_string(&cluster.object).unwrap())
+        .map(|cluster| serde_json::to_string(&*cluster.object).unwrap())
         .collect()
 }
 

@@ -43,7 +43,7 @@ fn composing_what_was_composed_changes_nothing() {
     for case in cases() {
         let reading = compose::read(&load::directory(&case).unwrap());
         let texts = reading.clusters.iter().enumerate().map(|(number, cluster)| {
-            let text = serde_saphyr::to_string(&cluster.object).unwrap();
+            let text = serde_saphyr::to_string(&*cluster.object).unwrap();
             (format!("{number:04}.yaml"), text)
         });
         let again = compose::read(&SourceTree::from_texts(texts));
@@ -103,7 +103,7 @@ fn shown(cluster: &Composed, tree: &SourceTree) -> String {
         "--- {}/{} ({})\n",
         cluster.namespace, cluster.name, cluster.source_path
     );
-    text.push_str(&serde_saphyr::to_string(&cluster.object).unwrap());
+    text.push_str(&serde_saphyr::to_string(&*cluster.object).unwrap());
     for (pointer, span) in &cluster.provenance {
         writeln!(
             text,

@@ -1,6 +1,7 @@
 //! `apply`: plans, asks, and does what was planned.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -129,6 +130,10 @@ impl Arguments {
         Ok(Some(fleet::lock(access, fleet, live, &options, waiting).await?))
     }
 
+    fn wants_document(&self) -> bool {
+        self.output.output == Format::Json
+    }
+
     fn run_options<'a>(&self, revision: Option<&'a str>) -> RunOptions<'a> {
         RunOptions {
             parallelism: self.parallelism,
@@ -174,7 +179,7 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
             let composed = source::read_disk(path)?.reading.clusters;
             composed
                 .into_iter()
-                .map(|cluster| (cluster.id(), cluster.object))
+                .map(|cluster| (cluster.id(), Arc::unwrap_or_clone(cluster.object)))
                 .collect()
         }
         None => Values::new(),
@@ -275,7 +280,7 @@ async fn write_saved(
         plan: checked.plan,
         executed,
         is_interrupted,
-        document: saved::document(saved),
+        document: arguments.wants_document().then(|| saved::document(saved)),
     })
 }
 
@@ -365,7 +370,7 @@ async fn write_prepared(
         ui.status("the hub remembers the guards of the Fleet");
     }
     Ok(Run {
-        document: prepared.document(),
+        document: arguments.wants_document().then(|| prepared.document()),
         left_out: LeftOut::of(prepared.files.reading.findings.has_errors()),
         plan: prepared.plan,
         executed,
@@ -424,8 +429,8 @@ struct Run {
     executed: Executed,
     is_interrupted: bool,
     left_out: LeftOut,
-    /// The plan, as JSON.
-    document: Map<String, Value>,
+    /// The plan, where JSON is asked for.
+    document: Option<Map<String, Value>>,
 }
 
 /// Waits if that is asked for, and says what came of it all. Other runs may write meanwhile.
@@ -470,13 +475,14 @@ fn finish(run: Run, waited: Option<&Waited>, format: Format, ui: &mut Ui) -> Res
         executed,
         is_interrupted,
         left_out,
-        mut document,
+        document,
     } = run;
     let result = &executed.outcome;
     let is_interrupted = is_interrupted || waited.is_some_and(|waited| waited.is_interrupted);
     match format {
         Format::Text => {}
         Format::Json => {
+            let mut document = document.unwrap_or_default();
             document.insert("results".to_owned(), outcome::json(result));
             document.insert("isInterrupted".to_owned(), json!(is_interrupted));
             if let Some(waited) = waited {

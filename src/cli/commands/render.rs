@@ -146,11 +146,11 @@ fn of_clusters(format: RenderFormat, clusters: &[&Composed]) -> Result<String, C
     match format {
         RenderFormat::Yaml => {
             let objects = clusters.iter();
-            yaml::documents(objects.map(|cluster| (cluster.source_path.as_str(), &cluster.object)))
+            yaml::documents(objects.map(|cluster| (cluster.source_path.as_str(), &*cluster.object)))
         }
         RenderFormat::Json => {
             let one =
-                |cluster: &&Composed| json!({ "source": cluster.source_path, "object": cluster.object });
+                |cluster: &&Composed| json!({ "source": cluster.source_path, "object": *cluster.object });
             let clusters: Vec<Value> = clusters.iter().map(one).collect();
             Ok(json::document("render", json!({ "clusters": clusters })))
         }

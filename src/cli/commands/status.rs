@@ -186,7 +186,7 @@ async fn look(arguments: &Arguments, files: Option<&Files>, client: &Client) -> 
     for composed in &reading.clusters {
         let id = composed.id();
         if members.get(&id).is_none() && is_below(&id) && filter.matches(&id, Some(&composed.object)) {
-            let alone: ObjectSet = [(id, composed.object.clone())].into_iter().collect();
+            let alone: ObjectSet = [(id, Object::clone(&composed.object))].into_iter().collect();
             lines.extend(fleet_rows(&alone).into_iter().map(|row| Line {
                 row,
                 instead: Some("NotApplied"),

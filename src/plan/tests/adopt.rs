@@ -1,5 +1,7 @@
 //! Clusters of others and the records by which they become the fleet's.
 
+use std::sync::Arc;
+
 use rstest::rstest;
 
 use super::*;
@@ -61,7 +63,7 @@ fn manager(name: &str) -> AdoptSource {
 
 fn wanted(spec: Value) -> FleetEntry {
     let mut entry = entry("edge", "berlin", spec);
-    entry.object.0["metadata"]["labels"] = json!({"team": "web"});
+    Arc::make_mut(&mut entry.object).0["metadata"]["labels"] = json!({"team": "web"});
     entry
 }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use std::collections::BTreeSet;
 
 use rstest::rstest;
@@ -105,7 +107,7 @@ fn without_an_id_nothing_is_marked_and_nothing_is_deleted() {
     let Operation::Create { body } = &plan.actions().next().unwrap().operation else {
         panic!("{plan:?}")
     };
-    assert_eq!(body, &edge(json!({})).object);
+    assert_eq!(body, &*edge(json!({})).object);
     let observed = applied(&plan, &Observed::default());
     assert_eq!(
         lines(&planned(&[edge(json!({"replicas": 3}))], &observed, &anonymous)),
@@ -205,7 +207,7 @@ fn deleting_a_protected_cluster_is_held_and_changing_it_is_not() {
 #[test]
 fn a_file_can_protect_a_cluster_and_cannot_take_that_away() {
     let mut protecting = edge(json!({"replicas": 1}));
-    protecting.object.0["metadata"]["annotations"] = json!({labels::PROTECT: "true"});
+    Arc::make_mut(&mut protecting.object).0["metadata"]["annotations"] = json!({labels::PROTECT: "true"});
     let observed = hub(&[protecting]);
     let plan = planned(&[edge(json!({"replicas": 1}))], &observed, &policy());
     assert!(plan.is_empty(), "{plan:?}");
@@ -219,7 +221,7 @@ fn a_held_cluster_is_frozen_until_the_hold_is_taken_away_where_it_was_written() 
     assert_eq!(removal(&by_hand), ["! berlin Hold"]);
 
     let mut holding = edge(json!({"replicas": 1, "ttl": "9h"}));
-    holding.object.0["metadata"]["annotations"] = json!({labels::HOLD: "until monday"});
+    Arc::make_mut(&mut holding.object).0["metadata"]["annotations"] = json!({labels::HOLD: "until monday"});
     assert_eq!(
         lines(&planned(&[holding], &live(|_| {}), &policy())),
         ["! berlin Hold"]

@@ -280,7 +280,7 @@ proptest! {
         }
         for id in &plan.unchanged {
             let entry = world.desired.iter().find(|entry| entry.id == *id).unwrap();
-            let mut body = entry.object.clone();
+            let mut body = Object::clone(&entry.object);
             if world.policy.id.is_some() {
                 body.0["metadata"]["annotations"][labels::SOURCE] = json!(entry.source);
             }

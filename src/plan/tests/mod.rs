@@ -35,7 +35,7 @@ fn entry(namespace: &str, name: &str, spec: Value) -> FleetEntry {
     let source = format!("clusters/{name}.yaml");
     FleetEntry {
         id: cluster_id(namespace, name),
-        object: cluster(namespace, name, spec),
+        object: cluster(namespace, name, spec).into(),
         place: format!("{source}:1:1"),
         places: [
             ("/spec".to_owned(), format!("{source}:5:1")),

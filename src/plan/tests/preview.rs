@@ -1,5 +1,7 @@
 //! The operator's own renderer, run to the end on the model; then changes, as the fleet's plan foresees them.
 
+use std::sync::Arc;
+
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
@@ -156,7 +158,7 @@ fn hub_after(hub: &Observed, spec: serde_json::Value) -> Observed {
 fn a_label_is_safe_and_looks_at_no_pods() {
     let (hub, _) = running(three("v1.35.2+k0s.0"));
     let mut labelled = entry("prod", "payments", three("v1.35.2+k0s.0"));
-    labelled.object.0["metadata"]["labels"] = json!({"team": "blue"});
+    Arc::make_mut(&mut labelled.object).0["metadata"]["labels"] = json!({"team": "blue"});
     let plan = planned(&[labelled], &hub, &policy());
     assert_eq!(lines(&plan), ["~ payments safe"]);
 }
@@ -366,7 +368,7 @@ fn offspring(cluster: &Object, children: &Observed, operation: &Operation) -> Ve
 }
 
 fn apply_of(cluster: &Object, spec: serde_json::Value) -> Operation {
-    let mut body = entry("prod", "payments", spec).object;
+    let mut body = Arc::unwrap_or_clone(entry("prod", "payments", spec).object);
     body.0["metadata"]["labels"] = cluster.0["metadata"]["labels"].clone();
     Operation::Apply {
         body,

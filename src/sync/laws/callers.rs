@@ -224,7 +224,7 @@ async fn apply_saved(
         .reading
         .clusters
         .iter()
-        .map(|cluster| (cluster.id(), cluster.object.clone()));
+        .map(|cluster| (cluster.id(), Object::clone(&cluster.object)));
     let values: fleet::Values = values.collect::<std::collections::BTreeMap<_, Object>>();
     let check = async || {
         let live = fleet::look_again(access(client), saved).await?;

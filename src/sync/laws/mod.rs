@@ -255,7 +255,7 @@ proptest! {
         }
         turned.sort_by_key(|(path, _)| names[path.len() % names.len()]);
         let [one, other] = [texts, turned].map(|texts| Files::of(SourceTree::from_texts(texts)));
-        let objects = |files: &Files| -> Vec<Object> {
+        let objects = |files: &Files| -> Vec<Arc<Object>> {
             files.reading.clusters.iter().map(|cluster| cluster.object.clone()).collect()
         };
         prop_assert_eq!(objects(&one), objects(&other));

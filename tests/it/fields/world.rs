@@ -214,7 +214,7 @@ impl<'a> World<'a> {
             .into_iter()
             .map(|object| FleetEntry {
                 id: id.clone(),
-                object: Object(object.clone()),
+                object: Object(object.clone()).into(),
                 source: "cluster.yaml".to_owned(),
                 is_of_set: false,
                 place: "cluster.yaml:1:1".to_owned(),
