@@ -3,25 +3,30 @@
 //! Real etcd and kube-apiserver on this machine, no controllers. The yardstick in the same run is a bare loader that
 //! applies the same clusters over one HTTP/2 connection, 32 at once: its writes a second are W. Beside it the program
 //! (all new, without a change, with 1 % changed) and `kubectl apply --server-side` of one file. Absolute figures belong to
-//! the machine; the shares are the result, each the median of what single runs gave.
+//! the machine; the shares are the result, each the median of what single runs gave. Then the same with a hub that is far
+//! away, as it is from most runners of CI.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
+use support::distance::Distance;
+use support::servers::client_of;
 use support::{Namespace, Program, Servers, measure, proc};
 
 const IN_FLIGHT: usize = 32;
-/// Of which the median is shown, number by number.
-const RUNS: usize = 5;
 /// Clusters in one file, which may have 1 MiB.
 const FILE_CLUSTERS: usize = 100;
+
+/// How far the hub is: the time of a round trip in milliseconds, and how many runs there are, of which the median is
+/// shown, number by number.
+const DISTANCES: [(u64, usize); 2] = [(0, 6), (20, 4)];
 
 const STEPS: [&str; 5] = [
     "bare loader",
@@ -37,11 +42,13 @@ async fn main() {
         return;
     };
     println!(
-        "{:>9} {:<28} {:>8} {:>8} {:>10} {:>8} {:>9}",
-        "clusters", "what", "seconds", "of W", "x kubectl", "cpu s", "peak MiB"
+        "{:>8} {:>10} {:<27} {:>7} {:>6} {:>9} {:>6} {:>8}",
+        "clusters", "round trip", "what", "seconds", "of W", "x kubectl", "cpu s", "peak MiB"
     );
     for count in counts {
-        measure_fleet(count).await;
+        for (milliseconds, runs) in DISTANCES {
+            measure_fleet(count, milliseconds, runs).await;
+        }
     }
 }
 
@@ -54,14 +61,21 @@ struct Cost {
     peak_mebibytes: Option<f64>,
 }
 
-/// The steps of one run, in the order of [`STEPS`], one after the other on the same servers.
+/// The steps of one run, in the order of [`STEPS`], on the same servers.
 type Run = [Cost; STEPS.len()];
 
-async fn measure_fleet(count: usize) {
+async fn measure_fleet(count: usize, milliseconds: u64, times: usize) {
     let servers = measure::hub().await;
-    let mut runs: Vec<Run> = Vec::with_capacity(RUNS);
-    for _ in 0..RUNS {
-        runs.push(run(&servers, count).await);
+    let distance = match milliseconds {
+        0 => None,
+        _ => Some(Distance::to(&servers, Duration::from_millis(milliseconds)).await),
+    };
+    let kubeconfig = distance
+        .as_ref()
+        .map_or_else(|| servers.kubeconfig(), Distance::kubeconfig);
+    let mut runs: Vec<Run> = Vec::with_capacity(times);
+    for turn in 0..times {
+        runs.push(run(&servers, &kubeconfig, count, turn % 2 == 1).await);
     }
     let median = |of: &dyn Fn(&Run) -> f64| {
         let mut all: Vec<f64> = runs.iter().map(of).collect();
@@ -72,7 +86,8 @@ async fn measure_fleet(count: usize) {
         let share = |of: usize| median(&|run| run[of].seconds / run[step].seconds);
         let peak = median(&|run| run[step].peak_mebibytes.unwrap_or_default());
         println!(
-            "{count:>9} {what:<28} {:>8.2} {:>8.2} {:>10.1} {:>8.2} {:>9}",
+            "{count:>8} {:>10} {what:<27} {:>7.2} {:>6.2} {:>9.1} {:>6.2} {:>8}",
+            format!("{milliseconds} ms"),
             median(&|run| run[step].seconds),
             share(0),
             share(1),
@@ -86,11 +101,30 @@ async fn measure_fleet(count: usize) {
     }
 }
 
-async fn run(servers: &Servers, count: usize) -> Run {
-    let loader = load(servers, &servers.namespace("loader").await, count).await;
-    let kubectl = kubectl(servers, &servers.namespace("kubectl").await, count).await;
+/// Measures once. What comes last has the fuller server: every other run goes `backwards`.
+async fn run(servers: &Servers, kubeconfig: &Path, count: usize, backwards: bool) -> Run {
+    let loader = async || load(kubeconfig, &servers.namespace("loader").await, count).await;
+    let first = if backwards { None } else { Some(loader().await) };
+    let kubectl = async || {
+        let namespace = servers.namespace("kubectl").await;
+        kubectl(servers, kubeconfig, &namespace, count).await
+    };
+    let (kubectl, [new, unchanged, changed]) = if backwards {
+        let fleet = fleet(servers, kubeconfig, count).await;
+        (kubectl().await, fleet)
+    } else {
+        (kubectl().await, fleet(servers, kubeconfig, count).await)
+    };
+    let loader = match first {
+        Some(loader) => loader,
+        None => loader().await,
+    };
+    [loader, kubectl, new, unchanged, changed]
+}
+
+async fn fleet(servers: &Servers, kubeconfig: &Path, count: usize) -> [Cost; 3] {
     let namespace = servers.namespace("fleet").await;
-    let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet")).kubeconfig(&servers.kubeconfig());
+    let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet")).kubeconfig(kubeconfig);
     write_fleet(&program, &namespace.name, count, 0);
     let new = apply(&program, &namespace.name).await;
     let mark = servers.audit.mark(&servers.client().await).await;
@@ -100,7 +134,7 @@ async fn run(servers: &Servers, count: usize) -> Run {
     assert_eq!(writes, 0, "an apply without a change writes nothing");
     write_fleet(&program, &namespace.name, count, count / 100);
     let changed = apply(&program, &namespace.name).await;
-    [loader, kubectl, new, unchanged, changed]
+    [new, unchanged, changed]
 }
 
 fn name(index: usize) -> String {
@@ -146,9 +180,9 @@ fn cluster(namespace: &str, index: usize, replicas: u8) -> Value {
 }
 
 /// What a client needs that has no work of its own.
-async fn load(servers: &Servers, namespace: &Namespace, count: usize) -> Cost {
-    let api: Api<k0smotron_fleet::api::K0smotronCluster> =
-        Api::namespaced(servers.client().await, &namespace.name);
+async fn load(kubeconfig: &Path, namespace: &Namespace, count: usize) -> Cost {
+    let client = client_of(kubeconfig, "loader").await;
+    let api: Api<k0smotron_fleet::api::K0smotronCluster> = Api::namespaced(client, &namespace.name);
     let parameters = PatchParams::apply("loader").force();
     let bodies: Vec<Value> = (0..count)
         .map(|index| cluster(&namespace.name, index, 1))
@@ -175,7 +209,7 @@ async fn load(servers: &Servers, namespace: &Namespace, count: usize) -> Cost {
     }
 }
 
-async fn kubectl(servers: &Servers, namespace: &Namespace, count: usize) -> Cost {
+async fn kubectl(servers: &Servers, kubeconfig: &Path, namespace: &Namespace, count: usize) -> Cost {
     let clusters: Vec<Value> = (0..count)
         .map(|index| cluster(&namespace.name, index, 1))
         .collect();
@@ -186,7 +220,7 @@ async fn kubectl(servers: &Servers, namespace: &Namespace, count: usize) -> Cost
     command
         .env_clear()
         .env("HOME", servers.folder())
-        .env("KUBECONFIG", servers.kubeconfig())
+        .env("KUBECONFIG", kubeconfig)
         .args(["apply", "--server-side", "-f"])
         .arg(file);
     measured(command, servers.folder()).await

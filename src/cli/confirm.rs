@@ -1,5 +1,7 @@
 //! Questions before anything is written.
 
+use std::sync::Arc;
+
 use clap::Args;
 
 use super::args::Format;
@@ -23,7 +25,7 @@ pub struct Answers {
 /// `name` is what has to be typed for more than one deletion; guards that are opened are asked for too. *Errors*: a no,
 /// and questions that cannot be asked.
 pub fn approve(
-    plan: Plan,
+    plan: Arc<Plan>,
     loosened: &[Loosened],
     name: &str,
     answers: &Answers,

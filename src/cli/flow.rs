@@ -1,5 +1,7 @@
 //! What `plan`, `apply` and `status` have in common: read the files, look at the hub, plan, select.
 
+use std::sync::Arc;
+
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use k8s_openapi::jiff::Timestamp;
@@ -45,7 +47,7 @@ pub struct Prepared {
     pub options: PlanOptions,
     pub admission: Admission,
     /// The selected entries.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// What somebody should know besides.
     pub notes: Vec<String>,
     /// Guards that the files open.
@@ -147,7 +149,7 @@ pub async fn prepare_again(
         live,
         options,
         admission: Admission::default(),
-        plan,
+        plan: plan.into(),
         loosened,
     })
 }
@@ -174,7 +176,7 @@ pub async fn prepare_offline(
         files,
         live,
         options,
-        plan,
+        plan: plan.into(),
         loosened,
     })
 }

@@ -111,6 +111,12 @@ fn run(verb: Verb, ui: &mut Ui) -> Result<Exit, CliError> {
     }
 }
 
+/// Leaves what a command has made to the system, which takes it back as a whole when the program ends, as it soon does.
+/// To give a large fleet back value by value takes a tenth of the time of a plan.
+fn leave<T>(value: T) {
+    std::mem::forget(value);
+}
+
 /// Runs what talks to servers on a runtime of its own.
 fn block_on<T>(future: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -85,19 +85,24 @@ pub(super) async fn look_at(
 ) -> Result<Live, FleetError> {
     let hub = identify(access.memory).await?;
     check_hub(fleet, &hub)?;
-    let parent = match fleet {
-        Some(fleet) => recall(access.memory, &fleet.spec.id, access.parent_namespace).await?,
-        None => None,
+    // What does not depend on each other is asked at once: the hub may be far away.
+    let parent = async {
+        match fleet {
+            Some(fleet) => recall(access.memory, &fleet.spec.id, access.parent_namespace).await,
+            None => Ok(None),
+        }
     };
-    let operator = operator(access.memory, access.operator).await?;
+    let (parent, operator) = tokio::try_join!(parent, operator(access.memory, access.operator))?;
     let namespaces = all_namespaces(&in_files, others, parent.as_ref());
     // No namespace at all would mean every namespace.
     let observe = async {
         if namespaces.is_empty() {
             return Ok(Observed::default());
         }
-        let mut observed = observe::fleet(access.clusters, &namespaces).await?;
-        let upstream = observe::upstream(access.clusters, &namespaces).await?;
+        let (mut observed, upstream) = tokio::try_join!(
+            observe::fleet(access.clusters, &namespaces),
+            observe::upstream(access.clusters, &namespaces),
+        )?;
         observed.merge(upstream);
         Ok(observed)
     };

@@ -65,58 +65,77 @@ pub(super) async fn of_reading(
     live: &Live,
     options: &PlanOptions,
 ) -> Result<Plan, FleetError> {
-    let entries = entries(reading, tree, live);
+    let entries = Entries {
+        bare: entries(reading, tree),
+        add_places: &|entry| {
+            if let Some(cluster) = reading.cluster(&entry.id) {
+                entry.add_places(cluster, tree);
+            }
+        },
+    };
     let rejected = reading
         .rejected
         .iter()
         .map(|(namespace, name)| ObjectId::new(kinds::K0SMOTRON_CLUSTER, namespace, name))
         .collect();
     let policy = policy(reading, tree, live, options)?;
-    of_entries(sight, &entries, &rejected, live, &policy, options).await
+    of_entries(sight, entries, &rejected, live, &policy, options).await
 }
 
-fn entries(reading: &Reading, tree: &SourceTree, live: &Live) -> Vec<FleetEntry> {
+fn entries(reading: &Reading, tree: &SourceTree) -> Vec<FleetEntry> {
     let clusters = reading.clusters.iter();
-    let entries = clusters.map(|cluster| match live.observed.objects.get(&cluster.id()) {
-        Some(_) => FleetEntry::of(cluster, tree),
-        None => FleetEntry::of_new(cluster, tree),
-    });
-    entries.collect()
+    clusters.map(|cluster| FleetEntry::of(cluster, tree)).collect()
+}
+
+/// Clusters that are wanted, and how the places of what they say are found.
+pub(super) struct Entries<'a> {
+    pub bare: Vec<FleetEntry>,
+    pub add_places: &'a (dyn Fn(&mut FleetEntry) + Sync),
 }
 
 /// Plans clusters that are wanted, whoever wants them. `rejected` are named besides, and stay as they are.
 pub(super) async fn of_entries(
     sight: Sight<'_>,
-    entries: &[FleetEntry],
+    entries: Entries<'_>,
     rejected: &BTreeSet<ObjectId>,
     live: &Live,
     policy: &FleetPolicy,
     options: &PlanOptions,
 ) -> Result<Plan, FleetError> {
+    let Entries { mut bare, add_places } = entries;
     let settings = live.operator.settings(options.renderer_revision);
-    let mut input = FleetInput {
-        desired: entries,
-        rejected,
-        observed: &live.observed,
-        preview: Err(settings.as_ref().err().map_or(NOT_LOOKED_AT, String::as_str)),
+    let plan_with = |desired: &[FleetEntry], preview| {
+        let input = FleetInput {
+            desired,
+            rejected,
+            observed: &live.observed,
+            preview,
+        };
+        plan::fleet(&input, policy)
     };
-    let blind = plan::fleet(&input, policy);
+    let unseen = Err(settings.as_ref().err().map_or(NOT_LOOKED_AT, String::as_str));
+    let blind = plan_with(&bare, unseen);
+    let written = plan::written(&blind);
+    if written.is_empty() {
+        return Ok(without_namespace(blind, live, policy));
+    }
     let seen = match &settings {
         Ok(settings) => {
-            let seen = look_at_children(sight, &plan::written(&blind)).await?;
+            let seen = look_at_children(sight, &written).await?;
             seen.map(|seen| (seen, settings))
         }
         Err(_) => None,
     };
-    let plan = match &seen {
-        Some((seen, settings)) => {
-            input.preview = Ok(seen.preview(settings, options.now));
-            plan::fleet(&input, policy)
-        }
-        // Nothing more is known, so it would be the same once more.
-        None => blind,
+    // Of a new cluster nothing changes.
+    let changes = |id: &ObjectId| written.contains(id) && live.observed.objects.get(id).is_some();
+    bare.iter_mut()
+        .filter(|entry| changes(&entry.id))
+        .for_each(add_places);
+    let preview = match &seen {
+        Some((seen, settings)) => Ok(seen.preview(settings, options.now)),
+        None => unseen,
     };
-    Ok(without_namespace(plan, live, policy))
+    Ok(without_namespace(plan_with(&bare, preview), live, policy))
 }
 
 /// Says what the operator would do at another renderer revision to clusters whose files stay as they are: those of `ids`.
@@ -188,7 +207,7 @@ pub fn differing(
     live: &Live,
     options: &PlanOptions,
 ) -> Result<BTreeSet<ObjectId>, FleetError> {
-    let desired = entries(reading, tree, live);
+    let desired = entries(reading, tree);
     let input = FleetInput {
         desired: &desired,
         rejected: &BTreeSet::new(),
@@ -219,7 +238,7 @@ fn policy(
         fleet,
         files,
         revision: tree.revision.as_deref(),
-        content: &content(reading),
+        content: &|| content(reading),
     };
     Ok(FleetPolicy {
         removed: removed(reading, tree),
@@ -233,8 +252,8 @@ pub(super) struct Planned<'a> {
     pub fleet: Option<&'a Fleet>,
     pub files: Files,
     pub revision: Option<&'a str>,
-    /// The digest of it all.
-    pub content: &'a str,
+    /// Returns the digest of it all.
+    pub content: &'a dyn Fn() -> String,
 }
 
 /// Returns the guards of a Fleet, or the stricter ones of the Fleet that was applied last, with what the hub and the
@@ -349,13 +368,16 @@ async fn look_at_children(
         }
     };
     let read = async {
-        Ok(Seen {
-            children: observe::children(access.clusters, candidates).await?,
-            node_addresses: observe::node_addresses(access.clusters).await?,
-        })
+        tokio::try_join!(
+            observe::children(access.clusters, candidates),
+            observe::node_addresses(access.clusters),
+        )
     };
     match read.await {
-        Ok(read) => Ok(Some(read)),
+        Ok((children, node_addresses)) => Ok(Some(Seen {
+            children,
+            node_addresses,
+        })),
         Err(ClientError::Forbidden { .. }) => Ok(None),
         Err(error) => Err(FleetError::Observe {
             source: Box::new(error),

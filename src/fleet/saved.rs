@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use super::look::{Access, Live, look_at};
-use super::planning::{self, PlanOptions, Planned, Sight, content};
+use super::planning::{self, Entries, PlanOptions, Planned, Sight, content};
 use super::{FleetError, check_hub};
 use crate::compose::Reading;
 use crate::object::{Object, ObjectId, kinds};
@@ -132,7 +132,12 @@ pub async fn check(
         // Not all clusters of the files are entries: that none is does not make the set empty.
         policy.empty_set = EmptySet::Allowed;
     }
-    let anew = planning::of_entries(Sight::Hub(access), &entries, &named, live, &policy, &options).await?;
+    let entries = Entries {
+        bare: entries,
+        // A saved plan holds its reasons.
+        add_places: &|_| {},
+    };
+    let anew = planning::of_entries(Sight::Hub(access), entries, &named, live, &policy, &options).await?;
     let mut checked = check_saved(saved, &bodies, &live.observed, anew);
     if checked.stale.is_empty() && checked.refused.is_empty() && !withheld.is_empty() {
         let missing = withheld.into_values().flatten().collect();
@@ -186,7 +191,7 @@ fn policy(saved: &SavedPlan, live: &Live, options: &PlanOptions) -> FleetPolicy 
             Files::Sound
         },
         revision: saved.revision.as_deref(),
-        content: &saved.content,
+        content: &|| saved.content.clone(),
     };
     // That a record named them was seen when the plan was made.
     let removed = saved

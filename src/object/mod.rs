@@ -14,6 +14,7 @@ mod observed;
 pub mod pointer;
 mod prune;
 pub mod quantity;
+mod share;
 mod value;
 
 pub use cache::{Cache, News};
@@ -21,4 +22,5 @@ pub use compare::{Difference, differences, is_applied_by};
 pub use digest::{digest, hex};
 pub use kind::{Kind, kinds};
 pub use observed::{Observed, Unreadable};
+pub use share::{in_shares, in_shares_of};
 pub use value::{Object, ObjectId, ObjectSet};

@@ -16,7 +16,6 @@ mod node;
 mod reference;
 mod resolve;
 mod scalar;
-mod share;
 mod syntax;
 mod table;
 #[cfg(test)]
@@ -25,10 +24,13 @@ mod tests;
 pub use node::{Data, Entry, Node, Place};
 pub use reference::{BrokenReference, Piece, Reference, pieces};
 pub use scalar::number;
-pub use share::in_shares;
 pub use table::table;
 
 use crate::diagnostic::{FileId, Findings, SourceFile, SourceTree, Span};
+use crate::object::in_shares_of;
+
+/// Fewest bytes of text that are worth a thread.
+const SHARE_BYTES_MIN: usize = 64 * 1024;
 
 /// One document of a file. Empty documents (only comments, or nothing between `---`) are not documents.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +60,9 @@ pub fn documents(tree: &SourceTree) -> (Vec<Document>, Findings) {
     let mut findings = Findings::new();
     let mut files = tree.whole_files();
     files.retain(|(_, file)| !is_of_this_program(&file.content));
-    let read = in_shares(files, |share| {
+    let bytes: usize = files.iter().map(|(_, file)| file.content.len()).sum();
+    let least = (SHARE_BYTES_MIN * files.len()).div_ceil(bytes.max(1)).max(1);
+    let read = in_shares_of(least, files, |share| {
         let read = share.into_iter().map(|(id, file)| file_documents(id, file));
         read.collect::<Vec<_>>()
     });

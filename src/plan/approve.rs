@@ -1,6 +1,7 @@
 //! The only place where guards open.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 use thiserror::Error;
@@ -11,10 +12,10 @@ use crate::api::cluster_parts::DeletionPolicy;
 use crate::object::ObjectId;
 
 /// A plan that may be executed as it is. Can only be made by the functions of this file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ApprovedPlan {
-    plan: Plan,
+    /// Shared with whoever shows it: the plan of a large fleet is as large as its objects.
+    plan: Arc<Plan>,
 }
 
 impl ApprovedPlan {
@@ -34,7 +35,8 @@ impl ApprovedPlan {
     #[must_use]
     pub fn take(&mut self, ids: &BTreeSet<ObjectId>) -> Self {
         let mut waves = Vec::new();
-        for wave in &mut self.plan.waves {
+        let plan = Arc::make_mut(&mut self.plan);
+        for wave in &mut plan.waves {
             let (taken, left) = std::mem::take(&mut wave.actions)
                 .into_iter()
                 .partition(|action| ids.contains(&action.id));
@@ -44,15 +46,14 @@ impl ApprovedPlan {
                 actions: taken,
             });
         }
-        self.plan.waves.retain(|wave| !wave.actions.is_empty());
+        plan.waves.retain(|wave| !wave.actions.is_empty());
         waves.retain(|wave| !wave.actions.is_empty());
-        Self {
-            plan: Plan {
-                revision: self.plan.revision.clone(),
-                waves,
-                ..Plan::default()
-            },
-        }
+        let plan = Plan {
+            revision: plan.revision.clone(),
+            waves,
+            ..Plan::default()
+        };
+        Self { plan: plan.into() }
     }
 }
 
@@ -159,7 +160,8 @@ fn is_delete(action: &Action) -> bool {
 ///
 /// *Errors*: every question of the plan that has no consent, the hardest first; and anything that no fleet may do,
 /// whatever the answers.
-pub fn approve(plan: Plan, approval: &Approval) -> Result<ApprovedPlan, Refusal> {
+pub fn approve(plan: impl Into<Arc<Plan>>, approval: &Approval) -> Result<ApprovedPlan, Refusal> {
+    let plan = plan.into();
     if let Some((action, why)) = plan
         .actions()
         .find_map(|action| Some((action, guards::never_by_a_fleet(action)?)))
@@ -196,7 +198,7 @@ pub fn approve_children(plan: Plan) -> ApprovedPlan {
 /// Never fails. Volumes and keys are only deleted when the cluster's own policy is [`DeletionPolicy::Delete`].
 pub fn approve_release(plan: Plan, policy: DeletionPolicy) -> ApprovedPlan {
     match policy {
-        DeletionPolicy::Delete => ApprovedPlan { plan },
+        DeletionPolicy::Delete => ApprovedPlan { plan: plan.into() },
         DeletionPolicy::Retain => keep_back(plan, guards::never_while_the_cluster_lives),
     }
 }
@@ -218,5 +220,5 @@ fn keep_back(mut plan: Plan, guard: impl Fn(&Action) -> Option<String>) -> Appro
     }
     waves.retain(|wave| !wave.actions.is_empty());
     sort_held(held);
-    ApprovedPlan { plan }
+    ApprovedPlan { plan: plan.into() }
 }

@@ -32,19 +32,8 @@ pub struct FleetEntry {
 }
 
 impl FleetEntry {
-    /// Returns the entry of a composed cluster, with its places as text.
+    /// Returns the entry of a composed cluster, without the places of its values.
     pub fn of(composed: &Composed, tree: &SourceTree) -> Self {
-        let values = composed.provenance.iter();
-        let places = values.map(|(pointer, span)| (pointer.clone(), place(*span, tree)));
-        Self {
-            places: places.collect(),
-            ..Self::of_new(composed, tree)
-        }
-    }
-
-    /// Returns the entry of a cluster that is not there yet: nothing of it changes, so the places of its values are left
-    /// out, which cost as much as all the rest.
-    pub fn of_new(composed: &Composed, tree: &SourceTree) -> Self {
         Self {
             id: composed.id(),
             object: Arc::clone(&composed.object),
@@ -56,6 +45,14 @@ impl FleetEntry {
             },
             places: BTreeMap::new(),
         }
+    }
+
+    /// Adds the places of the values, as text. They cost as much as all the rest, and only those of a cluster that changes
+    /// are ever told.
+    pub fn add_places(&mut self, composed: &Composed, tree: &SourceTree) {
+        let values = composed.provenance.iter();
+        let places = values.map(|(pointer, span)| (pointer.clone(), place(*span, tree)));
+        self.places = places.collect();
     }
 
     /// Returns where the value at a pointer was written, or the nearest value around it.

@@ -16,7 +16,7 @@ use super::{adopt, deletions, empty, preview, replaced, shown};
 use crate::api::fleet_rollout::{CHANGES, DELETIONS, NAMESPACES};
 use crate::api::{cel, labels};
 use crate::object::{
-    Difference, Object, ObjectId, Observed, Unreadable, differences, is_applied_by, kinds, pointer,
+    Difference, Object, ObjectId, Observed, Unreadable, differences, in_shares, is_applied_by, kinds, pointer,
 };
 
 /// Plans a fleet.
@@ -30,19 +30,23 @@ pub fn fleet(input: &FleetInput<'_>, policy: &FleetPolicy) -> Plan {
         desired.entry(&entry.id).or_default().push(entry);
     }
     let named: BTreeSet<&ObjectId> = desired.keys().copied().chain(input.rejected).collect();
-    let mut planner = Planner {
-        input,
-        policy,
-        replaced: replaced::files(input, policy, &named),
-        changes: Vec::new(),
-        held: Vec::new(),
-        unchanged: Vec::new(),
-    };
-    for (id, entries) in &desired {
-        match entries.as_slice() {
-            [entry] => planner.want(entry),
-            _ => planner.hold_duplicates(id, entries),
+    let replaced = replaced::files(input, policy, &named);
+    // Running the operator ahead takes long enough that thousands of clusters would be waited for.
+    let parts = in_shares(desired.iter().collect(), |share| {
+        let mut part = Planner::new(input, policy, &replaced);
+        for (id, entries) in share {
+            match entries.as_slice() {
+                [entry] => part.want(entry),
+                _ => part.hold_duplicates(id, entries),
+            }
         }
+        part
+    });
+    let mut planner = Planner::new(input, policy, &replaced);
+    for part in parts {
+        planner.changes.extend(part.changes);
+        planner.held.extend(part.held);
+        planner.unchanged.extend(part.unchanged);
     }
     for id in input.rejected.iter().filter(|id| !desired.contains_key(id)) {
         if input.observed.objects.get(id).is_some() {
@@ -53,7 +57,7 @@ pub fn fleet(input: &FleetInput<'_>, policy: &FleetPolicy) -> Plan {
             );
         }
     }
-    let (deletions, held) = deletions::plan(input, policy, &named, &planner.replaced);
+    let (deletions, held) = deletions::plan(input, policy, &named, &replaced);
     planner.held.extend(held);
     planner.finish(deletions)
 }
@@ -90,13 +94,28 @@ struct Planner<'a> {
     input: &'a FleetInput<'a>,
     policy: &'a FleetPolicy,
     /// Files whose clusters would be replaced by others, with the reason why none of them is.
-    replaced: BTreeMap<&'a str, String>,
+    replaced: &'a BTreeMap<&'a str, String>,
     changes: Vec<Action>,
     held: Vec<Held>,
     unchanged: Vec<ObjectId>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(
+        input: &'a FleetInput<'a>,
+        policy: &'a FleetPolicy,
+        replaced: &'a BTreeMap<&'a str, String>,
+    ) -> Self {
+        Self {
+            input,
+            policy,
+            replaced,
+            changes: Vec::new(),
+            held: Vec::new(),
+            unchanged: Vec::new(),
+        }
+    }
+
     fn want(&mut self, entry: &FleetEntry) {
         let upstream = ObjectId::new(kinds::UPSTREAM_CLUSTER, &entry.id.namespace, &entry.id.name);
         if self.input.observed.objects.get(&upstream).is_some() {

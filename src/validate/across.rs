@@ -11,7 +11,7 @@ use crate::api::cluster_parts::ServiceType;
 use crate::api::fleet::Fleet;
 use crate::api::names;
 use crate::diagnostic::{Code, Finding, Findings, Span, quote};
-use crate::parse;
+use crate::object::in_shares;
 
 type Identity = (String, String);
 
@@ -151,7 +151,7 @@ fn claimed_once(
 ) {
     // The claims of all clusters of a large fleet would be a fifth of all it takes.
     let asked = clusters.chunks(CLAIMING_MAX).flat_map(|some| {
-        let asked = parse::in_shares(some.to_vec(), |share| {
+        let asked = in_shares(some.to_vec(), |share| {
             share
                 .into_iter()
                 .map(|cluster| (cluster, claims(cluster)))

@@ -43,7 +43,8 @@ use self::cluster::Candidate;
 use crate::api::fleet::Fleet;
 use crate::api::{ClusterSpec, cel};
 use crate::diagnostic::{FileId, Findings};
-use crate::parse::{self, Document};
+use crate::object::in_shares;
+use crate::parse::Document;
 
 /// Everything a directory says, by kind; what has errors is left out.
 #[derive(Default)]
@@ -157,7 +158,7 @@ pub fn clusters(drafts: Vec<Draft>, fleet: Option<&Fleet>) -> (Checked, Findings
     let mut findings = Findings::new();
     let mut candidates = Vec::with_capacity(drafts.len());
     // The rules of the kind take long enough that the check of thousands of clusters would be waited for.
-    for (candidate, problems) in parse::in_shares(drafts, check_share).into_iter().flatten() {
+    for (candidate, problems) in in_shares(drafts, check_share).into_iter().flatten() {
         candidates.push(candidate);
         findings.extend(problems);
     }

@@ -13,6 +13,7 @@
 pub mod audit;
 pub mod certificates;
 pub mod crds;
+pub mod distance;
 pub mod gateway;
 pub mod generated;
 pub mod git;

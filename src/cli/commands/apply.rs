@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use crate::api::fleet::Fleet;
 use crate::apply::FLEET_PARALLELISM;
 use crate::cli::args::{Format, Output};
-use crate::cli::block_on;
 use crate::cli::confirm::{self, Answers};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -28,6 +27,7 @@ use crate::cli::source;
 use crate::cli::ui::Ui;
 use crate::cli::who;
 use crate::cli::writers::{self, Written};
+use crate::cli::{block_on, leave};
 use crate::fleet::{
     self, Access, Awaited, Executed, FirstApply, FleetError, Live, Lock, LockEnd, LockOptions, Pace,
     RunOptions, Subject, Values, WaitOptions, Waited,
@@ -265,7 +265,8 @@ async fn write_saved(
         deletions: Consent::Given,
         data_loss: Consent::when(arguments.answers.allow_data_loss),
     };
-    let approved = plan::approve(checked.plan.clone(), &approval).map_err(|refusal| {
+    let plan = Arc::new(checked.plan);
+    let approved = plan::approve(Arc::clone(&plan), &approval).map_err(|refusal| {
         CliError::refused(format!("nothing was written: {refusal}"))
             .hint("pass --allow-data-loss if that is meant")
     })?;
@@ -277,7 +278,7 @@ async fn write_saved(
     let (executed, is_interrupted) = execute(access, subject, live, &approved, &options, ui).await?;
     Ok(Run {
         left_out: LeftOut::of(!checked.stale.is_empty() || saved.has_errors),
-        plan: checked.plan,
+        plan,
         executed,
         is_interrupted,
         document: arguments.wants_document().then(|| saved::document(saved)),
@@ -342,7 +343,7 @@ fn approve(prepared: &Prepared, arguments: &Arguments, ui: &mut Ui) -> Result<Ap
     let name = fleet.map_or("delete", |fleet: &Fleet| fleet.name.as_str());
     let format = arguments.output.output;
     confirm::approve(
-        prepared.plan.clone(),
+        Arc::clone(&prepared.plan),
         &prepared.loosened,
         name,
         &arguments.answers,
@@ -360,7 +361,11 @@ async fn write_prepared(
     ui: &mut Ui,
 ) -> Result<Run, CliError> {
     let options = arguments.run_options(prepared.files.tree.revision.as_deref());
-    let content = fleet::content(&prepared.files.reading);
+    let content = match lock {
+        Some(_) => fleet::content(&prepared.files.reading),
+        // Nothing is written, and nothing remembered.
+        None => String::new(),
+    };
     let subject = Subject {
         lock,
         content: &content,
@@ -369,13 +374,15 @@ async fn write_prepared(
     if lock.is_some() && approved.is_empty() {
         ui.status("the hub remembers the guards of the Fleet");
     }
-    Ok(Run {
+    let run = Run {
         document: arguments.wants_document().then(|| prepared.document()),
         left_out: LeftOut::of(prepared.files.reading.findings.has_errors()),
-        plan: prepared.plan,
+        plan: Arc::clone(&prepared.plan),
         executed,
         is_interrupted,
-    })
+    };
+    leave(prepared);
+    Ok(run)
 }
 
 /// Gives the lock back also when the run failed: a program that ends at once would leave it to expire.
@@ -425,7 +432,7 @@ impl LeftOut {
 
 /// A run that ended.
 struct Run {
-    plan: Plan,
+    plan: Arc<Plan>,
     executed: Executed,
     is_interrupted: bool,
     left_out: LeftOut,
@@ -471,12 +478,13 @@ async fn wait(run: &Run, timeout: Duration, access: Access<'_>, ui: &mut Ui) -> 
 /// Says what is to be said besides.
 fn finish(run: Run, waited: Option<&Waited>, format: Format, ui: &mut Ui) -> Result<Exit, CliError> {
     let Run {
-        plan: _,
+        plan,
         executed,
         is_interrupted,
         left_out,
         document,
     } = run;
+    leave(plan);
     let result = &executed.outcome;
     let is_interrupted = is_interrupted || waited.is_some_and(|waited| waited.is_interrupted);
     match format {

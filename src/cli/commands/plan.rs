@@ -8,7 +8,6 @@ use clap::builder::FalseyValueParser;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::cli::args::{PlanFormat, PlanOutput};
-use crate::cli::block_on;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::flow::{self, Asking, PlanArguments, Prepared};
@@ -17,6 +16,7 @@ use crate::cli::show::markdown::{self, Comment};
 use crate::cli::show::text::Children;
 use crate::cli::show::{github, json, text};
 use crate::cli::ui::Ui;
+use crate::cli::{block_on, leave};
 use crate::fleet::{self, Sight};
 use crate::observe::Snapshot;
 use crate::plan::Upgraded;
@@ -105,11 +105,13 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
             ));
         }
         let has_errors = prepared.files.reading.findings.has_errors();
-        Ok(match (has_errors, arguments.detailed_exitcode) {
+        let exit = match (has_errors, arguments.detailed_exitcode) {
             (true, _) => Exit::Partial,
             (false, true) if prepared.writes() => Exit::Changes,
             (false, _) => Exit::Success,
-        })
+        };
+        leave(prepared);
+        Ok(exit)
     })
 }
 

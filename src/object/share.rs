@@ -3,13 +3,23 @@
 use std::panic::resume_unwind;
 use std::thread;
 
-/// Fewest items that are worth a thread.
+/// Fewest clusters that are worth a thread.
 const SHARE_MIN: usize = 64;
 
-/// Does work on shares of items, one for each processor at most, and returns what they give in the order of the items.
+/// Does work on shares of clusters, or what is as much work, one for each processor at most, and returns what they give in
+/// the order of the items.
 pub fn in_shares<T: Send, R: Send>(items: Vec<T>, work: impl Fn(Vec<T>) -> R + Sync) -> Vec<R> {
+    in_shares_of(SHARE_MIN, items, work)
+}
+
+/// Does as [`in_shares`] with shares of at least so many items.
+pub fn in_shares_of<T: Send, R: Send>(
+    least: usize,
+    items: Vec<T>,
+    work: impl Fn(Vec<T>) -> R + Sync,
+) -> Vec<R> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let length = items.len().div_ceil(processors).max(SHARE_MIN);
+    let length = items.len().div_ceil(processors).max(least);
     if items.len() <= length {
         return vec![work(items)];
     }
