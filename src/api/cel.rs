@@ -29,7 +29,7 @@ pub struct Violation {
 /// Returns the rules that the spec of a K0smotronCluster breaks, sorted by place.
 ///
 /// *Shape*: `spec` as written in a manifest; null is no spec. With `old`, the spec the server has, rules about changes
-/// are evaluated too. What the schema itself says (types, enums, numbers) is not repeated here: see
+/// are evaluated too, and none about what does not change: the server lets that be. What the schema itself says (types, enums, numbers) is not repeated here: see
 /// [`super::crd::cluster_schema`]; where it is broken, rules that cannot be evaluated are left out.
 pub fn violations(spec: &Value, old: Option<&Value>) -> Vec<Violation> {
     violations_of(Definition::Cluster, spec, old)
@@ -42,10 +42,9 @@ pub fn violations_of(definition: Definition, spec: &Value, old: Option<&Value>) 
     let mut violations: Vec<Violation> = rules
         .shares
         .iter()
-        .flat_map(|share| {
-            let old = old.as_ref().map(|old| share.part(old));
-            rules.judge(share, &share.part(&spec), old.as_ref(), &spec)
-        })
+        .map(|share| (share, share.part(&spec), old.as_ref().map(|old| share.part(old))))
+        .filter(|(_, part, old)| old.as_ref() != Some(part))
+        .flat_map(|(share, part, old)| rules.judge(share, &part, old.as_ref(), &spec))
         .collect();
     violations.sort();
     violations
@@ -57,21 +56,23 @@ pub fn violations_of(definition: Definition, spec: &Value, old: Option<&Value>) 
 /// only the parts in which one differs from those before it are judged again.
 #[derive(Default)]
 pub struct Remembered {
-    /// By share, and by the part of the spec it reads, as JSON text.
+    /// By share, and by the part of the spec it reads, as JSON text, as it is written.
     by_part: HashMap<(usize, String), Vec<Violation>>,
 }
 
 impl Remembered {
     /// Returns what [`violations`] does for a spec without one before it.
     pub fn violations(&mut self, spec: &Value) -> Vec<Violation> {
+        if !spec.is_object() {
+            return violations(spec, None);
+        }
         let rules = rules(Definition::Cluster);
-        let spec = rules.stored(spec);
         let mut violations = Vec::new();
         for (index, share) in rules.shares.iter().enumerate() {
             let found = self
                 .by_part
-                .entry((index, share.text(&spec)))
-                .or_insert_with(|| rules.judge(share, &share.part(&spec), None, &spec));
+                .entry((index, share.text(spec)))
+                .or_insert_with(|| rules.judge(share, &share.stored(spec), None, spec));
             violations.extend(found.iter().cloned());
         }
         violations.sort();
@@ -111,7 +112,8 @@ pub fn form(pointer: &str) -> Option<&'static str> {
 
 struct Rules {
     spec: Value,
-    closed: Value,
+    /// Made when it is first asked: most specs are right.
+    closed: OnceLock<jsonschema::Validator>,
     shares: Vec<Share>,
     validator: Validator,
 }
@@ -121,7 +123,7 @@ impl Rules {
         let spec = definition.schema()["properties"]["spec"].take();
         let shares = share::of(&spec);
         Self {
-            closed: schema::closed(spec.clone()),
+            closed: OnceLock::new(),
             spec,
             shares,
             validator: Validator::new(),
@@ -130,6 +132,15 @@ impl Rules {
 
     fn stored(&self, spec: &Value) -> Value {
         schema::as_stored(&self.spec, Some(spec)).unwrap_or(Value::Null)
+    }
+
+    /// Tells whether the schema alone takes a spec.
+    fn is_well_formed(&self, spec: &Value) -> bool {
+        let validator = self.closed.get_or_init(|| {
+            jsonschema::validator_for(&schema::closed(self.spec.clone()))
+                .expect("our own schemas are valid, as every test that reads a file shows")
+        });
+        validator.is_valid(spec)
     }
 
     /// Evaluates the rules of a share. `spec` is the whole, of which `part` is what they read.
@@ -146,9 +157,7 @@ impl Rules {
             .into_vec()
             .into_iter()
             // A rule over a value of a wrong type has no verdict; the type is the finding, and the server says no more.
-            .filter(|error| {
-                error.kind == ErrorKind::ValidationFailure || jsonschema::is_valid(&self.closed, spec)
-            })
+            .filter(|error| error.kind == ErrorKind::ValidationFailure || self.is_well_formed(spec))
             .map(|error| Violation {
                 pointer: pointer(&error.field_path),
                 message: error.message,

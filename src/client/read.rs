@@ -1,6 +1,9 @@
 //! Reading one object, and lists page by page.
 
+use std::panic::resume_unwind;
+
 use http::Method;
+use hyper::body::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -132,6 +135,12 @@ struct WireList {
     items: Option<Vec<Value>>,
 }
 
+/// A page without its objects: whether another one comes.
+#[derive(Deserialize)]
+struct WireEnd {
+    metadata: WireListMetadata,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireListMetadata {
@@ -183,25 +192,37 @@ impl Client {
         mut page: impl FnMut(Vec<Object>),
     ) -> Result<ListEnd, ClientError> {
         let mut received = 0;
-        let mut next = String::new();
+        let name = query.request(Verb::List);
+        let mut body = self.page_bytes(query, "").await?;
         loop {
-            let answer = self.page(query, &next).await.map_err(|error| match received {
-                0 => error,
-                _ => ClientError::ListBrokeOff {
-                    request: query.request(Verb::List).into(),
-                    received,
-                    source: Box::new(error),
-                },
-            })?;
-            received += answer.objects.len();
-            page(answer.objects);
-            if answer.next.is_empty() {
+            let end: WireEnd = serde_json::from_slice(&body).map_err(|error| not_json(&name, &error))?;
+            if end.metadata.next.is_empty() {
+                let last = read_page(query.kind, &name, &body)?;
+                received += last.objects.len();
+                page(last.objects);
                 return Ok(ListEnd {
-                    resource_version: answer.resource_version,
+                    resource_version: last.resource_version,
                     received,
                 });
             }
-            next = answer.next;
+            // Reading a page takes as long as being sent the next one.
+            let (kind, asked) = (query.kind, name.clone());
+            let read = tokio::task::spawn_blocking(move || read_page(kind, &asked, &body));
+            let (read, following) = tokio::join!(read, self.page_bytes(query, &end.metadata.next));
+            let read = read.unwrap_or_else(|error| match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(error) => Err(ClientError::Answer {
+                    request: name.clone().into(),
+                    reason: format!("it was not read: {error}"),
+                }),
+            })?;
+            received += read.objects.len();
+            page(read.objects);
+            body = following.map_err(|error| ClientError::ListBrokeOff {
+                request: name.clone().into(),
+                received,
+                source: Box::new(error),
+            })?;
         }
     }
 
@@ -216,6 +237,11 @@ impl Client {
 
     /// Reads one page; `next` is empty for the first.
     pub(super) async fn page(&self, query: &ListQuery, next: &str) -> Result<Page, ClientError> {
+        let body = self.page_bytes(query, next).await?;
+        read_page(query.kind, &query.request(Verb::List), &body)
+    }
+
+    async fn page_bytes(&self, query: &ListQuery, next: &str) -> Result<Bytes, ClientError> {
         let name = query.request(Verb::List);
         let fields = query.fields();
         let mut parameters = vec![("limit", PAGE)];
@@ -229,24 +255,24 @@ impl Client {
             parameters.push(("continue", next));
         }
         let call = Call {
-            name: name.clone(),
+            name,
             method: Method::GET,
             query: parameters,
             accept: query.parts.accept_list(query.kind),
             body: None,
         };
-        let answer = self.call(call).await?;
-        let list: WireList = serde_json::from_slice(&answer.body).map_err(|error| not_json(&name, &error))?;
-        let objects = list.items.unwrap_or_default();
-        Ok(Page {
-            objects: objects
-                .into_iter()
-                .map(|item| complete(query.kind, item))
-                .collect(),
-            resource_version: list.metadata.resource_version,
-            next: list.metadata.next,
-        })
+        Ok(self.call(call).await?.body)
     }
+}
+
+fn read_page(kind: Kind, request: &RequestName, body: &[u8]) -> Result<Page, ClientError> {
+    let list: WireList = serde_json::from_slice(body).map_err(|error| not_json(request, &error))?;
+    let objects = list.items.unwrap_or_default();
+    Ok(Page {
+        objects: objects.into_iter().map(|item| complete(kind, item)).collect(),
+        resource_version: list.metadata.resource_version,
+        next: list.metadata.next,
+    })
 }
 
 /// Reads an object from an answer. Its kind comes from the request: metadata answers have one of their own.

@@ -144,6 +144,7 @@ mod tests {
             desired,
             rejected: &BTreeSet::new(),
             observed,
+            unchanged: &BTreeSet::new(),
             preview: Err("not looked at"),
         };
         let policy = FleetPolicy {

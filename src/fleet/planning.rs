@@ -104,17 +104,18 @@ pub(super) async fn of_entries(
 ) -> Result<Plan, FleetError> {
     let Entries { mut bare, add_places } = entries;
     let settings = live.operator.settings(options.renderer_revision);
-    let plan_with = |desired: &[FleetEntry], preview| {
+    let plan_with = |desired: &[FleetEntry], unchanged: &BTreeSet<ObjectId>, preview| {
         let input = FleetInput {
             desired,
             rejected,
             observed: &live.observed,
+            unchanged,
             preview,
         };
         plan::fleet(&input, policy)
     };
     let unseen = Err(settings.as_ref().err().map_or(NOT_LOOKED_AT, String::as_str));
-    let blind = plan_with(&bare, unseen);
+    let blind = plan_with(&bare, &BTreeSet::new(), unseen);
     let written = plan::written(&blind);
     if written.is_empty() {
         return Ok(without_namespace(blind, live, policy));
@@ -135,7 +136,8 @@ pub(super) async fn of_entries(
         Some((seen, settings)) => Ok(seen.preview(settings, options.now)),
         None => unseen,
     };
-    Ok(without_namespace(plan_with(&bare, preview), live, policy))
+    let plan = plan_with(&bare, &plan::settled(&blind), preview);
+    Ok(without_namespace(plan, live, policy))
 }
 
 /// Says what the operator would do at another renderer revision to clusters whose files stay as they are: those of `ids`.
@@ -212,6 +214,7 @@ pub fn differing(
         desired: &desired,
         rejected: &BTreeSet::new(),
         observed: &live.observed,
+        unchanged: &BTreeSet::new(),
         preview: Err(NOT_LOOKED_AT),
     };
     let differing = plan::candidates(&input, &policy(reading, tree, live, options)?);

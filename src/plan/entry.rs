@@ -235,6 +235,8 @@ pub struct FleetInput<'a> {
     pub rejected: &'a BTreeSet<ObjectId>,
     /// All clusters of the namespaces concerned, whoever made them.
     pub observed: &'a Observed,
+    /// Clusters that are not compared again, as [`super::settled`] says.
+    pub unchanged: &'a BTreeSet<ObjectId>,
     /// `Err`: impacts of changes are not known, and why, as a phrase.
     pub preview: Result<Preview<'a>, &'a str>,
 }

@@ -71,6 +71,14 @@ pub fn candidates(input: &FleetInput<'_>, policy: &FleetPolicy) -> BTreeSet<Obje
     written(&fleet(&input, policy))
 }
 
+/// Returns the clusters that another plan of the same input need not compare: they are as the files say, and nothing of
+/// them is held.
+pub fn settled(plan: &Plan) -> BTreeSet<ObjectId> {
+    let held: BTreeSet<&ObjectId> = plan.held.iter().map(|held| &held.id).collect();
+    let settled = plan.unchanged.iter().filter(|id| !held.contains(id));
+    settled.cloned().collect()
+}
+
 /// Returns the clusters that a plan writes.
 pub fn written(plan: &Plan) -> BTreeSet<ObjectId> {
     plan.actions()
@@ -117,6 +125,10 @@ impl<'a> Planner<'a> {
     }
 
     fn want(&mut self, entry: &FleetEntry) {
+        if self.input.unchanged.contains(&entry.id) {
+            self.unchanged.push(entry.id.clone());
+            return;
+        }
         let upstream = ObjectId::new(kinds::UPSTREAM_CLUSTER, &entry.id.namespace, &entry.id.name);
         if self.input.observed.objects.get(&upstream).is_some() {
             let why = format!(

@@ -19,8 +19,15 @@ pub(super) struct Candidate {
     pub cluster: Option<Cluster>,
 }
 
+/// What was said about parts of clusters: those of a fleet are mostly alike.
+#[derive(Default)]
+pub(super) struct Remembered {
+    rules: cel::Remembered,
+    k0s_configs: k0s_config::Remembered,
+}
+
 /// Checks one cluster. The candidate says what is known of it even when it is wrong.
-pub(super) fn check(draft: Draft, verdicts: &mut cel::Remembered) -> (Candidate, Findings) {
+pub(super) fn check(draft: Draft, remembered: &mut Remembered) -> (Candidate, Findings) {
     let Draft { document, basis } = draft;
     let root = &document.root;
     let mut own = Findings::new();
@@ -29,9 +36,9 @@ pub(super) fn check(draft: Draft, verdicts: &mut cel::Remembered) -> (Candidate,
     let written = root.get("spec").filter(|spec| !spec.is_null()).map(Node::to_json);
     if let Some(spec) = &written {
         schema::CLUSTER.check_value(root, "spec", spec, &mut own);
-        check_rules(root, spec, verdicts, &mut own);
+        check_rules(root, spec, &mut remembered.rules, &mut own);
         check_quantities(root, &mut own);
-        k0s_config::check(root, &mut own);
+        k0s_config::check(root, &mut remembered.k0s_configs, &mut own);
         refused::check(root, &mut own);
     }
     let place = root.nearest_place("/metadata/name").value;

@@ -1,5 +1,7 @@
 //! The configuration of k0s inside of a cluster.
 
+use std::collections::HashMap;
+
 use crate::diagnostic::{Code, Finding, Findings, Severity};
 use crate::k0s::{self, Problem, ProblemKind, Version, Weight};
 use crate::object::pointer;
@@ -8,19 +10,27 @@ use crate::parse::Node;
 /// Where it stands in a cluster.
 const PLACE: &str = "/spec/k0sConfig";
 
+/// What is wrong with configurations, by their JSON text and the version they are for.
+pub(super) type Remembered = HashMap<(String, Option<Version>), Vec<Problem>>;
+
 /// Checks `spec.k0sConfig` for the version that the cluster writes; without one, what only some versions know is
 /// right.
-pub(super) fn check(root: &Node, findings: &mut Findings) {
+pub(super) fn check(root: &Node, remembered: &mut Remembered, findings: &mut Findings) {
     let Some((written, _)) = root.find(PLACE) else {
         return;
     };
+    let document = written.to_json();
     // What is no mapping is a finding of the schema.
-    let serde_json::Value::Object(document) = written.to_json() else {
+    let Some(fields) = document.as_object() else {
         return;
     };
     let version = root.find("/spec/version").and_then(|(node, _)| node.text());
-    for problem in k0s::problems(&document, version.and_then(Version::parse)) {
-        findings.push(finding(root, problem));
+    let version = version.and_then(Version::parse);
+    let problems = remembered
+        .entry((document.to_string(), version))
+        .or_insert_with(|| k0s::problems(fields, version));
+    for problem in problems {
+        findings.push(finding(root, problem.clone()));
     }
 }
 

@@ -167,9 +167,9 @@ pub fn clusters(drafts: Vec<Draft>, fleet: Option<&Fleet>) -> (Checked, Findings
 }
 
 fn check_share(drafts: Vec<Draft>) -> Vec<(Candidate, Findings)> {
-    let mut verdicts = cel::Remembered::default();
+    let mut remembered = cluster::Remembered::default();
     drafts
         .into_iter()
-        .map(|draft| cluster::check(draft, &mut verdicts))
+        .map(|draft| cluster::check(draft, &mut remembered))
         .collect()
 }

@@ -134,6 +134,7 @@ async fn every_golden_cluster_is_exported_to_a_file_that_takes_it_over_without_a
                 desired: &desired,
                 rejected: &BTreeSet::new(),
                 observed: &observed,
+                unchanged: &BTreeSet::new(),
                 preview: Err("not looked at"),
             },
             &policy,

@@ -20,6 +20,8 @@ const PATTERNS_MAX: usize = 4;
 /// Rules that read nothing of a spec but some of its fields: those below one field, or those on the spec itself.
 pub(super) struct Share {
     fields: BTreeSet<String>,
+    /// Of the part of a spec that holds these fields.
+    schema: Value,
     compiled: CompiledSchema,
     patterns: Option<Patterns>,
 }
@@ -52,16 +54,21 @@ pub(super) fn of(spec: &Value) -> Vec<Share> {
         shares.push(Share {
             fields,
             compiled: compiled(&schema),
+            schema,
             patterns: None,
         });
     }
     let below = properties
         .into_iter()
         .filter(|(_, property)| schema::has_rules(property));
-    shares.extend(below.map(|(name, property)| Share {
-        fields: BTreeSet::from([name.clone()]),
-        compiled: compiled(&only(&name, &property)),
-        patterns: Patterns::new(name, property),
+    shares.extend(below.map(|(name, property)| {
+        let schema = only(&name, &property);
+        Share {
+            fields: BTreeSet::from([name.clone()]),
+            compiled: compiled(&schema),
+            schema,
+            patterns: Patterns::new(name, property),
+        }
     }));
     shares
 }
@@ -83,6 +90,11 @@ impl Share {
         self.read(written)
             .map(|(name, field)| format!("{name}={field}"))
             .collect()
+    }
+
+    /// Returns the part of a spec as it is written that the rules read, as the server stores it.
+    pub fn stored(&self, spec: &Value) -> Value {
+        schema::as_stored(&self.schema, Some(&self.part(spec))).unwrap_or(Value::Null)
     }
 
     /// Returns the part of a spec that the rules read.

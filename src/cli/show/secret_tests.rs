@@ -122,6 +122,7 @@ fn look(text: String, observed: Observed) -> Looked {
         desired: &entries,
         rejected: &BTreeSet::new(),
         observed: &observed,
+        unchanged: &BTreeSet::new(),
         preview: Err("the pods of the cluster were not looked at"),
     };
     let plan = plan::fleet(&input, &policy);

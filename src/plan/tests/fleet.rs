@@ -384,6 +384,7 @@ fn a_file_with_errors_does_not_make_its_cluster_look_gone() {
         desired: &[],
         rejected: &rejected,
         observed: &observed,
+        unchanged: &BTreeSet::new(),
         preview: Err("not looked at"),
     };
     let careless = FleetPolicy {
@@ -527,6 +528,7 @@ fn the_candidates_are_what_would_be_written() {
         desired: &desired,
         rejected: &rejected,
         observed: &observed,
+        unchanged: &BTreeSet::new(),
         preview: Err("not looked at"),
     };
     assert_eq!(

@@ -11,6 +11,8 @@ mod replaced;
 mod saved;
 mod stale;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -85,9 +87,16 @@ fn planned(entries: &[FleetEntry], observed: &Observed, policy: &FleetPolicy) ->
         desired: entries,
         rejected: &rejected,
         observed,
+        unchanged: &BTreeSet::new(),
         preview: Err("the pods of the cluster were not looked at"),
     };
-    super::fleet(&input, policy)
+    let plan = super::fleet(&input, policy);
+    let again = FleetInput {
+        unchanged: &super::settled(&plan),
+        ..input
+    };
+    assert_eq!(super::fleet(&again, policy), plan, "what is settled stays so");
+    plan
 }
 
 /// `+ name`, `~ name impact`, `- name impact`, `! name Reason`, in the order of the plan.

@@ -1,5 +1,6 @@
 //! The operator's own renderer, run to the end on the model; then changes, as the fleet's plan foresees them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
@@ -68,6 +69,7 @@ fn change(hub: &Observed, children: &Observed, spec: serde_json::Value) -> Strin
         desired: &desired,
         rejected: &rejected,
         observed: hub,
+        unchanged: &BTreeSet::new(),
         preview: Ok(Preview {
             children,
             node_addresses: &addresses,

@@ -226,6 +226,7 @@ impl<'a> World<'a> {
             desired: &desired,
             rejected: &rejected,
             observed: &live,
+            unchanged: &BTreeSet::new(),
             preview: Ok(Preview {
                 children: &children,
                 node_addresses: &addresses,
