@@ -14,19 +14,33 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use kube::api::{Api, Patch, PatchParams};
+use kube::client::{Body, ClientBuilder, ConfigExt as _};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use support::distance::Distance;
-use support::servers::client_of;
 use support::{Namespace, Program, Servers, measure, proc};
+use tower::ServiceBuilder;
 
 const IN_FLIGHT: usize = 32;
 /// Clusters in one file, which may have 1 MiB.
 const FILE_CLUSTERS: usize = 100;
 
-/// How far the hub is: the time of a round trip in milliseconds, and how many runs there are, of which the median is
-/// shown, number by number.
-const DISTANCES: [(u64, usize); 2] = [(0, 6), (20, 4)];
+/// What is measured: how much the clusters say, how far the hub is (the time of a round trip in milliseconds), and how
+/// many runs there are, of which the median is shown, number by number.
+const SCENES: [(Spec, u64, usize); 3] = [(Spec::Short, 0, 6), (Spec::Long, 0, 6), (Spec::Long, 20, 4)];
+
+/// How much a cluster says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spec {
+    /// Replicas, version and type of the Service, and nothing in the metadata but the name.
+    Short,
+    /// As platform teams write it: about 1.4 kB as JSON.
+    Long,
+}
 
 const STEPS: [&str; 5] = [
     "bare loader",
@@ -42,14 +56,21 @@ async fn main() {
         return;
     };
     println!(
-        "{:>8} {:>10} {:<27} {:>7} {:>6} {:>9} {:>6} {:>8}",
-        "clusters", "round trip", "what", "seconds", "of W", "x kubectl", "cpu s", "peak MiB"
+        "{:>8} {:>5} {:>6} {:<27} {:>7} {:>6} {:>9} {:>6} {:>8}",
+        "clusters", "spec", "far", "what", "seconds", "of W", "x kubectl", "cpu s", "peak MiB"
     );
     for count in counts {
-        for (milliseconds, runs) in DISTANCES {
-            measure_fleet(count, milliseconds, runs).await;
+        for (spec, milliseconds, runs) in SCENES {
+            measure_fleet(Size { count, spec }, milliseconds, runs).await;
         }
     }
+}
+
+/// How much there is to apply.
+#[derive(Clone, Copy)]
+struct Size {
+    count: usize,
+    spec: Spec,
 }
 
 /// What one step of one run took.
@@ -64,7 +85,7 @@ struct Cost {
 /// The steps of one run, in the order of [`STEPS`], on the same servers.
 type Run = [Cost; STEPS.len()];
 
-async fn measure_fleet(count: usize, milliseconds: u64, times: usize) {
+async fn measure_fleet(size: Size, milliseconds: u64, times: usize) {
     let servers = measure::hub().await;
     let distance = match milliseconds {
         0 => None,
@@ -75,7 +96,7 @@ async fn measure_fleet(count: usize, milliseconds: u64, times: usize) {
         .map_or_else(|| servers.kubeconfig(), Distance::kubeconfig);
     let mut runs: Vec<Run> = Vec::with_capacity(times);
     for turn in 0..times {
-        runs.push(run(&servers, &kubeconfig, count, turn % 2 == 1).await);
+        runs.push(run(&servers, &kubeconfig, size, turn % 2 == 1).await);
     }
     let median = |of: &dyn Fn(&Run) -> f64| {
         let mut all: Vec<f64> = runs.iter().map(of).collect();
@@ -86,7 +107,12 @@ async fn measure_fleet(count: usize, milliseconds: u64, times: usize) {
         let share = |of: usize| median(&|run| run[of].seconds / run[step].seconds);
         let peak = median(&|run| run[step].peak_mebibytes.unwrap_or_default());
         println!(
-            "{count:>8} {:>10} {what:<27} {:>7.2} {:>6.2} {:>9.1} {:>6.2} {:>8}",
+            "{:>8} {:>5} {:>6} {what:<27} {:>7.2} {:>6.2} {:>9.1} {:>6.2} {:>8}",
+            size.count,
+            match size.spec {
+                Spec::Short => "short",
+                Spec::Long => "long",
+            },
             format!("{milliseconds} ms"),
             median(&|run| run[step].seconds),
             share(0),
@@ -102,18 +128,18 @@ async fn measure_fleet(count: usize, milliseconds: u64, times: usize) {
 }
 
 /// Measures once. What comes last has the fuller server: every other run goes `backwards`.
-async fn run(servers: &Servers, kubeconfig: &Path, count: usize, backwards: bool) -> Run {
-    let loader = async || load(kubeconfig, &servers.namespace("loader").await, count).await;
+async fn run(servers: &Servers, kubeconfig: &Path, size: Size, backwards: bool) -> Run {
+    let loader = async || load(kubeconfig, &servers.namespace("loader").await, size).await;
     let first = if backwards { None } else { Some(loader().await) };
     let kubectl = async || {
         let namespace = servers.namespace("kubectl").await;
-        kubectl(servers, kubeconfig, &namespace, count).await
+        kubectl(servers, kubeconfig, &namespace, size).await
     };
     let (kubectl, [new, unchanged, changed]) = if backwards {
-        let fleet = fleet(servers, kubeconfig, count).await;
+        let fleet = fleet(servers, kubeconfig, size).await;
         (kubectl().await, fleet)
     } else {
-        (kubectl().await, fleet(servers, kubeconfig, count).await)
+        (kubectl().await, fleet(servers, kubeconfig, size).await)
     };
     let loader = match first {
         Some(loader) => loader,
@@ -122,17 +148,17 @@ async fn run(servers: &Servers, kubeconfig: &Path, count: usize, backwards: bool
     [loader, kubectl, new, unchanged, changed]
 }
 
-async fn fleet(servers: &Servers, kubeconfig: &Path, count: usize) -> [Cost; 3] {
+async fn fleet(servers: &Servers, kubeconfig: &Path, size: Size) -> [Cost; 3] {
     let namespace = servers.namespace("fleet").await;
     let program = Program::new(env!("CARGO_BIN_EXE_k0smotron-fleet")).kubeconfig(kubeconfig);
-    write_fleet(&program, &namespace.name, count, 0);
+    write_fleet(&program, &namespace.name, size, 0);
     let new = apply(&program, &namespace.name).await;
     let mark = servers.audit.mark(&servers.client().await).await;
     let unchanged = apply(&program, &namespace.name).await;
     let events = servers.audit.since(&servers.client().await, mark).await;
     let writes = support::audit::counts(&support::audit::by(events, "k0smotron-fleet/")).writes;
     assert_eq!(writes, 0, "an apply without a change writes nothing");
-    write_fleet(&program, &namespace.name, count, count / 100);
+    write_fleet(&program, &namespace.name, size, size.count / 100);
     let changed = apply(&program, &namespace.name).await;
     [new, unchanged, changed]
 }
@@ -141,8 +167,14 @@ fn name(index: usize) -> String {
     format!("site-{index:05}")
 }
 
-/// A cluster as platform teams write it: about 1.4 kB as YAML.
-fn cluster(namespace: &str, index: usize, replicas: u8) -> Value {
+fn cluster(namespace: &str, index: usize, spec: Spec, replicas: u8) -> Value {
+    if spec == Spec::Short {
+        return json!({
+            "apiVersion": "k0smotron.io/v1beta1", "kind": "K0smotronCluster",
+            "metadata": { "name": name(index), "namespace": namespace },
+            "spec": { "replicas": replicas, "version": "v1.36.3+k0s.2", "service": { "type": "ClusterIP" } },
+        });
+    }
     let host = format!("{}.edge.example.org", name(index));
     json!({
         "apiVersion": "k0smotron.io/v1beta1", "kind": "K0smotronCluster",
@@ -179,13 +211,30 @@ fn cluster(namespace: &str, index: usize, replicas: u8) -> Value {
     })
 }
 
+/// Returns a client that sends small packets at once, as the program does: nothing else should tell the two apart.
+async fn prompt_client(kubeconfig: &Path) -> kube::Client {
+    let file = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig is readable");
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
+    let config = config.expect("the kubeconfig is complete");
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    let connector = config.rustls_https_connector_with_connector(connector);
+    let connector = connector.expect("its certificates can be used");
+    let connections: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .service(connections);
+    ClientBuilder::new(service, config.default_namespace).build()
+}
+
 /// What a client needs that has no work of its own.
-async fn load(kubeconfig: &Path, namespace: &Namespace, count: usize) -> Cost {
-    let client = client_of(kubeconfig, "loader").await;
+async fn load(kubeconfig: &Path, namespace: &Namespace, size: Size) -> Cost {
+    let client = prompt_client(kubeconfig).await;
     let api: Api<k0smotron_fleet::api::K0smotronCluster> = Api::namespaced(client, &namespace.name);
     let parameters = PatchParams::apply("loader").force();
-    let bodies: Vec<Value> = (0..count)
-        .map(|index| cluster(&namespace.name, index, 1))
+    let bodies: Vec<Value> = (0..size.count)
+        .map(|index| cluster(&namespace.name, index, size.spec, 1))
         .collect();
     let myself = Path::new("/proc/self");
     let cpu_seconds = || proc::cpu_seconds(myself).unwrap_or_default();
@@ -209,9 +258,9 @@ async fn load(kubeconfig: &Path, namespace: &Namespace, count: usize) -> Cost {
     }
 }
 
-async fn kubectl(servers: &Servers, kubeconfig: &Path, namespace: &Namespace, count: usize) -> Cost {
-    let clusters: Vec<Value> = (0..count)
-        .map(|index| cluster(&namespace.name, index, 1))
+async fn kubectl(servers: &Servers, kubeconfig: &Path, namespace: &Namespace, size: Size) -> Cost {
+    let clusters: Vec<Value> = (0..size.count)
+        .map(|index| cluster(&namespace.name, index, size.spec, 1))
         .collect();
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": clusters }).to_string();
     let file = servers.folder().join("clusters.json");
@@ -227,18 +276,18 @@ async fn kubectl(servers: &Servers, kubeconfig: &Path, namespace: &Namespace, co
 }
 
 /// Writes the files of a fleet, of which the first `changed` clusters have more replicas.
-fn write_fleet(program: &Program, namespace: &str, count: usize, changed: usize) {
+fn write_fleet(program: &Program, namespace: &str, size: Size, changed: usize) {
     let fleet = format!(
         "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: Fleet\nmetadata: {{name: bench}}\nspec: {{id: {namespace}}}\n"
     );
     std::fs::write(program.folder().join("fleet.yaml"), fleet).expect("the folder is writable");
-    let indices: Vec<usize> = (0..count).collect();
+    let indices: Vec<usize> = (0..size.count).collect();
     for (number, some) in indices.chunks(FILE_CLUSTERS).enumerate() {
         let clusters: String = some
             .iter()
             .map(|&index| {
                 let replicas = if index < changed { 3 } else { 1 };
-                format!("---\n{}\n", cluster(namespace, index, replicas))
+                format!("---\n{}\n", cluster(namespace, index, size.spec, replicas))
             })
             .collect();
         let path = program.folder().join(format!("clusters-{number:03}.yaml"));

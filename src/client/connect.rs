@@ -16,6 +16,7 @@ use super::error::ClientError;
 use super::kubeconfig;
 use super::pace::Pace;
 use super::read::Parts;
+use super::transport;
 
 /// What every request says it comes from.
 pub const USER_AGENT: &str = concat!("k0smotron-fleet/", env!("CARGO_PKG_VERSION"));
@@ -116,11 +117,10 @@ impl Client {
         // Busy answers are repeated in `call`, within the deadline; the layer of the library would go on for minutes.
         config.default_retry = false;
         let server: Arc<str> = config.cluster_url.to_string().trim_end_matches('/').into();
-        let inner =
-            kube::Client::try_from(config.clone()).map_err(|error| ClientError::InvalidKubeconfig {
-                origin: format!("the configuration for {server}"),
-                reason: kubeconfig::credentials(&error),
-            })?;
+        let inner = transport::client(config.clone()).map_err(|error| ClientError::InvalidKubeconfig {
+            origin: format!("the configuration for {server}"),
+            reason: kubeconfig::credentials(&error),
+        })?;
         Ok(Self {
             inner,
             config: Arc::new(config),

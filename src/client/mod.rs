@@ -22,6 +22,7 @@ mod request;
 mod secret;
 #[cfg(test)]
 pub(crate) mod stub;
+mod transport;
 mod watch;
 mod write;
 
