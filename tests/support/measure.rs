@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::{Options, Servers, crds, proc, watchdog};
 
-/// Memory only grows in this figure, so what is missed is what was added after the last look.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Memory only grows in this figure, so what is missed is what was added after the last look. Looking more often would take
+/// a part of the processors from who is measured.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What one run cost. Processes that it started itself are not counted.
 #[derive(Clone, Debug)]
