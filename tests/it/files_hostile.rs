@@ -34,7 +34,9 @@ fn corpus() -> Vec<(String, Vec<u8>, Said)> {
             Error(Code::ControlCharacter),
         );
     }
-    for word in ["yes", "no", "on", "off", "y", "n", "Yes", "NO", "On", "OFF"] {
+    for word in [
+        "yes", "no", "on", "off", "y", "n", "Yes", "NO", "On", "OFF", "TRUE", "false",
+    ] {
         add(
             &format!("the word {word} as a number"),
             text(&cluster("x").replace("1\n", &format!("{word}\n"))),
@@ -50,6 +52,14 @@ fn corpus() -> Vec<(String, Vec<u8>, Said)> {
         ".nan",
         ".inf",
         "123456789012345678901234567890",
+        "-1",
+        "--1",
+        "1e",
+        "1.5",
+        "0b2",
+        "3.0.0",
+        "0x",
+        "\u{ff13}",
     ] {
         add(
             &format!("the number {number}"),
@@ -88,6 +98,12 @@ fn corpus() -> Vec<(String, Vec<u8>, Said)> {
         "a.b..c",
         "\"$(id)\"",
         "\"`id`\"",
+        "\".\"",
+        "\"..\"",
+        "\"a\\0b\"",
+        "\"a\\tb\"",
+        "\"a%2fb\"",
+        "\"a;b\"",
     ] {
         add(&format!("the name {name}"), text(&cluster(name)), AnyError);
     }
@@ -224,6 +240,7 @@ fn corpus() -> Vec<(String, Vec<u8>, Said)> {
 
 #[test]
 fn a_hostile_file_is_an_error_with_its_place_and_hides_no_other() {
+    assert!(corpus().len() >= 120, "{}", corpus().len());
     let corpus = corpus();
     assert!(corpus.len() >= 110, "{}", corpus.len());
     let mut wrong = Vec::new();
