@@ -14,16 +14,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use kube::api::{Api, Patch, PatchParams};
-use kube::client::{Body, ClientBuilder, ConfigExt as _};
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use support::distance::Distance;
+use support::servers::client_of;
 use support::{Namespace, Program, Servers, measure, proc};
-use tower::ServiceBuilder;
 
 const IN_FLIGHT: usize = 32;
 /// Clusters in one file, which may have 1 MiB.
@@ -105,7 +100,9 @@ async fn measure_fleet(size: Size, milliseconds: u64, times: usize) {
     };
     for (step, what) in STEPS.into_iter().enumerate() {
         let share = |of: usize| median(&|run| run[of].seconds / run[step].seconds);
-        let peak = median(&|run| run[step].peak_mebibytes.unwrap_or_default());
+        let peak = |run: &Run| run[step].peak_mebibytes.unwrap_or_default();
+        let is_known = runs.iter().all(|run| run[step].peak_mebibytes.is_some());
+        let peak = is_known.then(|| format!("{:.0}", median(&peak)));
         println!(
             "{:>8} {:>5} {:>6} {what:<27} {:>7.2} {:>6.2} {:>9.1} {:>6.2} {:>8}",
             size.count,
@@ -118,11 +115,7 @@ async fn measure_fleet(size: Size, milliseconds: u64, times: usize) {
             share(0),
             share(1),
             median(&|run| run[step].cpu_seconds),
-            if peak > 0.0 {
-                format!("{peak:.0}")
-            } else {
-                "-".to_owned()
-            },
+            peak.as_deref().unwrap_or("-"),
         );
     }
 }
@@ -130,20 +123,16 @@ async fn measure_fleet(size: Size, milliseconds: u64, times: usize) {
 /// Measures once. What comes last has the fuller server: every other run goes `backwards`.
 async fn run(servers: &Servers, kubeconfig: &Path, size: Size, backwards: bool) -> Run {
     let loader = async || load(kubeconfig, &servers.namespace("loader").await, size).await;
-    let first = if backwards { None } else { Some(loader().await) };
     let kubectl = async || {
         let namespace = servers.namespace("kubectl").await;
         kubectl(servers, kubeconfig, &namespace, size).await
     };
-    let (kubectl, [new, unchanged, changed]) = if backwards {
-        let fleet = fleet(servers, kubeconfig, size).await;
-        (kubectl().await, fleet)
+    let fleet = async || fleet(servers, kubeconfig, size).await;
+    let (loader, kubectl, [new, unchanged, changed]) = if backwards {
+        let (fleet, kubectl) = (fleet().await, kubectl().await);
+        (loader().await, kubectl, fleet)
     } else {
-        (kubectl().await, fleet(servers, kubeconfig, size).await)
-    };
-    let loader = match first {
-        Some(loader) => loader,
-        None => loader().await,
+        (loader().await, kubectl().await, fleet().await)
     };
     [loader, kubectl, new, unchanged, changed]
 }
@@ -211,26 +200,9 @@ fn cluster(namespace: &str, index: usize, spec: Spec, replicas: u8) -> Value {
     })
 }
 
-/// Returns a client that sends small packets at once, as the program does: nothing else should tell the two apart.
-async fn prompt_client(kubeconfig: &Path) -> kube::Client {
-    let file = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig is readable");
-    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-    let config = config.expect("the kubeconfig is complete");
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    let connector = config.rustls_https_connector_with_connector(connector);
-    let connector = connector.expect("its certificates can be used");
-    let connections: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build(connector);
-    let service = ServiceBuilder::new()
-        .layer(config.base_uri_layer())
-        .service(connections);
-    ClientBuilder::new(service, config.default_namespace).build()
-}
-
 /// What a client needs that has no work of its own.
 async fn load(kubeconfig: &Path, namespace: &Namespace, size: Size) -> Cost {
-    let client = prompt_client(kubeconfig).await;
+    let client = client_of(kubeconfig, "loader").await;
     let api: Api<k0smotron_fleet::api::K0smotronCluster> = Api::namespaced(client, &namespace.name);
     let parameters = PatchParams::apply("loader").force();
     let bodies: Vec<Value> = (0..size.count)

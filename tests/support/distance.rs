@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -20,18 +21,17 @@ pub struct Distance {
 impl Distance {
     /// Opens a way to the API server on which an answer comes at least `round_trip` after its question.
     pub async fn to(servers: &Servers, round_trip: Duration) -> Self {
-        let near = std::fs::read_to_string(servers.kubeconfig()).expect("the kubeconfig is readable");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let text = std::fs::read_to_string(servers.kubeconfig()).expect("the kubeconfig is readable");
+        let mut file: Value = serde_json::from_str(&text).expect("kubeconfigs of the test support are JSON");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("it listens").port();
-        let from = near.find("https://").expect("a kubeconfig names its server");
-        let to = from + near[from..].find('"').expect("the name ends");
-        let server = near[from..to].trim_start_matches("https://").to_owned();
-        let far = format!("{}https://127.0.0.1:{port}{}", &near[..from], &near[to..]);
+        file["clusters"][0]["cluster"]["server"] = format!("https://127.0.0.1:{port}").into();
         let kubeconfig = servers.folder().join(format!("far-{port}.kubeconfig"));
-        std::fs::write(&kubeconfig, far).expect("the folder is writable");
+        std::fs::write(&kubeconfig, file.to_string()).expect("the folder is writable");
+        let server = ("127.0.0.1", servers.port);
         let accepting = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let Ok(far) = TcpStream::connect(&server).await else {
+                let Ok(far) = TcpStream::connect(server).await else {
                     continue;
                 };
                 for stream in [&near, &far] {

@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
+use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::json;
 use tokio::sync::OnceCell;
+use tower::{BoxError, ServiceBuilder};
 
 use super::audit::AuditLog;
 use super::certificates::{Authority, Pair};
@@ -286,7 +291,20 @@ pub async fn client_of(kubeconfig: &Path, user_agent: &str) -> Client {
     let mut config = config.expect("the kubeconfig is complete");
     let agent = http::HeaderValue::from_str(user_agent).expect("a printable user agent");
     config.headers.push((http::header::USER_AGENT, agent));
-    Client::try_from(config).expect("the kubeconfig makes a client")
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    // As the program does: a request that follows another one is sent at once.
+    connector.set_nodelay(true);
+    let connector = config.rustls_https_connector_with_connector(connector);
+    let connector = connector.expect("the certificates can be used");
+    let connections: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().expect("the credentials can be used"))
+        .layer(config.extra_headers_layer().expect("the headers can be sent"))
+        .map_err(BoxError::from)
+        .service(connections);
+    ClientBuilder::new(service, config.default_namespace).build()
 }
 
 /// Text of a kubeconfig with one context.
