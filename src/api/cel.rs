@@ -7,6 +7,7 @@
 
 mod share;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -29,8 +30,9 @@ pub struct Violation {
 /// Returns the rules that the spec of a K0smotronCluster breaks, sorted by place.
 ///
 /// *Shape*: `spec` as written in a manifest; null is no spec. With `old`, the spec the server has, rules about changes
-/// are evaluated too, and none about what does not change: the server lets that be. What the schema itself says (types, enums, numbers) is not repeated here: see
-/// [`super::crd::cluster_schema`]; where it is broken, rules that cannot be evaluated are left out.
+/// are evaluated too, and none about what does not change: the server lets that be. What the schema itself says (types,
+/// enums, numbers) is not repeated here: see [`super::crd::cluster_schema`]; where it is broken, rules that cannot be
+/// evaluated are left out.
 pub fn violations(spec: &Value, old: Option<&Value>) -> Vec<Violation> {
     violations_of(Definition::Cluster, spec, old)
 }
@@ -38,16 +40,25 @@ pub fn violations(spec: &Value, old: Option<&Value>) -> Vec<Violation> {
 /// Returns the rules that the spec of an object breaks, as [`violations`] does for a cluster.
 pub fn violations_of(definition: Definition, spec: &Value, old: Option<&Value>) -> Vec<Violation> {
     let rules = rules(definition);
-    let (spec, old) = (rules.stored(spec), old.map(|old| rules.stored(old)));
-    let mut violations: Vec<Violation> = rules
-        .shares
-        .iter()
-        .map(|share| (share, share.part(&spec), old.as_ref().map(|old| share.part(old))))
+    let (spec, old) = (written(spec), old.map(written));
+    let parts = rules.shares.iter().map(|share| {
+        let old = old.as_ref().map(|old| share.stored(old));
+        (share, share.stored(&spec), old)
+    });
+    let mut violations: Vec<Violation> = parts
         .filter(|(_, part, old)| old.as_ref() != Some(part))
         .flat_map(|(share, part, old)| rules.judge(share, &part, old.as_ref(), &spec))
         .collect();
     violations.sort();
     violations
+}
+
+/// No spec is an empty one.
+fn written(spec: &Value) -> Cow<'_, Value> {
+    match spec {
+        Value::Null => Cow::Owned(json!({})),
+        spec => Cow::Borrowed(spec),
+    }
 }
 
 /// What was said about specs of K0smotronClusters, by the parts that were judged.
@@ -63,10 +74,8 @@ pub struct Remembered {
 impl Remembered {
     /// Returns what [`violations`] does for a spec without one before it.
     pub fn violations(&mut self, spec: &Value) -> Vec<Violation> {
-        if !spec.is_object() {
-            return violations(spec, None);
-        }
         let rules = rules(Definition::Cluster);
+        let spec = &*written(spec);
         let mut violations = Vec::new();
         for (index, share) in rules.shares.iter().enumerate() {
             let found = self
@@ -130,20 +139,14 @@ impl Rules {
         }
     }
 
-    fn stored(&self, spec: &Value) -> Value {
-        schema::as_stored(&self.spec, Some(spec)).unwrap_or(Value::Null)
-    }
-
     /// Tells whether the schema alone takes a spec.
     fn is_well_formed(&self, spec: &Value) -> bool {
-        let validator = self.closed.get_or_init(|| {
-            jsonschema::validator_for(&schema::closed(self.spec.clone()))
-                .expect("our own schemas are valid, as every test that reads a file shows")
-        });
-        validator.is_valid(spec)
+        let closed = || schema::validator(&schema::closed(self.spec.clone()));
+        self.closed.get_or_init(closed).is_valid(spec)
     }
 
-    /// Evaluates the rules of a share. `spec` is the whole, of which `part` is what they read.
+    /// Evaluates the rules of a share. `spec` is the whole as it is written, of which `part` is what they read, as it is
+    /// stored.
     fn judge(&self, share: &Share, part: &Value, old: Option<&Value>, spec: &Value) -> Vec<Violation> {
         let object = json!({ "spec": part });
         let old = old.map(|old| json!({ "spec": old }));

@@ -1,5 +1,6 @@
 //! Shapes of schemas: what a CRD may say, how the server reads a value with it, and the same as a JSON Schema.
 
+use jsonschema::Validator;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -146,6 +147,12 @@ pub(super) fn as_stored(schema: &Value, value: Option<&Value>) -> Option<Value> 
 pub(super) fn closed(mut schema: Value) -> Value {
     walk(&mut schema, &mut close);
     schema
+}
+
+/// Compiles one of our own schemas, which takes far longer than a verdict.
+pub fn validator(schema: &Value) -> Validator {
+    jsonschema::validator_for(schema)
+        .expect("our own schemas are valid, as every test that reads a file shows")
 }
 
 /// The keyword of rules in CEL.

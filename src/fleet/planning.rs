@@ -217,7 +217,7 @@ pub fn differing(
         unchanged: &BTreeSet::new(),
         preview: Err(NOT_LOOKED_AT),
     };
-    let differing = plan::candidates(&input, &policy(reading, tree, live, options)?);
+    let differing = plan::written(&plan::fleet(&input, &policy(reading, tree, live, options)?));
     let is_there = |id: &ObjectId| live.observed.objects.get(id).is_some() && reading.cluster(id).is_some();
     Ok(differing.into_iter().filter(is_there).collect())
 }

@@ -137,8 +137,7 @@ impl Rolling<'_> {
             ..self.how
         };
         let keys = KeySource::at(Timestamp::now());
-        let client = self.access.clusters.with_short_answers();
-        apply::run(&client, part, &how, keys, self.progress, self.stop).await
+        apply::run(self.access.clusters, part, &how, keys, self.progress, self.stop).await
     }
 
     /// Returns a change that others wait for, of which nobody knows whether it was made.

@@ -116,6 +116,11 @@ pub async fn execute(
         parallelism: options.parallelism,
         deadline: options.deadline,
     };
+    let clusters = access.clusters.with_short_answers();
+    let access = Access {
+        clusters: &clusters,
+        ..access
+    };
     let stop = stop.child_token();
     let work = async {
         match rollout.zip(claimed.clone()) {
@@ -138,8 +143,7 @@ pub async fn execute(
             }
             None => {
                 let keys = KeySource::at(Timestamp::now());
-                let client = access.clusters.with_short_answers();
-                let outcome = apply::run(&client, approved, &how, keys, progress, &stop).await;
+                let outcome = apply::run(access.clusters, approved, &how, keys, progress, &stop).await;
                 (outcome, claimed, None)
             }
         }

@@ -1,6 +1,6 @@
 //! One short word for the content of a JSON value.
 
-use std::io::{BufWriter, Write as _};
+use std::io::BufWriter;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -13,8 +13,8 @@ pub fn digest(value: &impl Serialize) -> String {
     let mut bytes = BufWriter::new(Sha256::new());
     serde_json::to_writer(&mut bytes, value)
         .expect("what is digested are texts, numbers, lists and mappings");
-    bytes.flush().expect("a digest takes all bytes");
-    hex(&bytes.get_ref().clone().finalize())
+    let digest = bytes.into_inner().expect("a digest takes all bytes");
+    hex(&digest.finalize())
 }
 
 /// Returns bytes as lower-case hex, two digits each.

@@ -220,7 +220,7 @@ pub enum Files {
 /// What the impact of a change is computed from: what the operator would look at, and how it is set.
 #[derive(Clone, Copy, Debug)]
 pub struct Preview<'a> {
-    /// Children of the candidates (see [`super::candidates`]); may hold more.
+    /// Children of the clusters that are written (see [`super::written`]); may hold more.
     pub children: &'a Observed,
     pub node_addresses: &'a [String],
     pub settings: &'a Settings,

@@ -62,15 +62,6 @@ pub fn fleet(input: &FleetInput<'_>, policy: &FleetPolicy) -> Plan {
     planner.finish(deletions)
 }
 
-/// Returns the clusters whose children must be looked at to say what their change does.
-pub fn candidates(input: &FleetInput<'_>, policy: &FleetPolicy) -> BTreeSet<ObjectId> {
-    let input = FleetInput {
-        preview: Err("candidates are only named"),
-        ..*input
-    };
-    written(&fleet(&input, policy))
-}
-
 /// Returns the clusters that another plan of the same input need not compare: they are as the files say, and nothing of
 /// them is held.
 pub fn settled(plan: &Plan) -> BTreeSet<ObjectId> {
@@ -79,7 +70,7 @@ pub fn settled(plan: &Plan) -> BTreeSet<ObjectId> {
     settled.cloned().collect()
 }
 
-/// Returns the clusters that a plan writes.
+/// Returns the clusters that a plan writes: those whose children must be looked at to say what that does.
 pub fn written(plan: &Plan) -> BTreeSet<ObjectId> {
     plan.actions()
         .filter(|action| action.id.kind == kinds::K0SMOTRON_CLUSTER)

@@ -54,7 +54,7 @@ pub use entry::{
     RemovedRecord, place,
 };
 pub use fights::{Fights, PAUSE as FIGHT_PAUSE};
-pub use fleet::{candidates, fleet, settled, written};
+pub use fleet::{fleet, settled, written};
 pub use marks::is_of_a_tool;
 pub use members::members;
 pub use offspring::of_operation as children_of_operation;

@@ -385,7 +385,7 @@ fn entry(action: &Action, from: &SavedFrom<'_>) -> SavedEntry {
         patch: body.is_some().then_some(object),
         desired_digest: body.map(|body| digest(&body.0)),
         withheld: digests,
-        live_digest: (!live.is_empty()).then(|| digest(&json!(live))),
+        live_digest: (!live.is_empty()).then(|| digest(&live)),
         live,
     }
 }

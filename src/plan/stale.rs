@@ -126,7 +126,7 @@ pub(super) fn standing(entry: &SavedEntry, live: Option<&Object>, body: Option<&
                 Some(adoption) => seen(&adopt::as_ours(found, &adoption.from).seen),
                 None => seen(found),
             };
-            if entry.live_digest == Some(digest(&json!(now))) {
+            if entry.live_digest == Some(digest(&now)) {
                 return Standing::Fits;
             }
             let moved = moved(&entry.live, &now).map(|(pointer, old, new)| Stale {

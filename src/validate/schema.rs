@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::words;
+use crate::api::schema::validator;
 use crate::api::{cel, crd, fleet, fleet_files};
 use crate::diagnostic::{Code, Finding, Findings, WRITE_A_LIST, WRITE_FIELDS, nearest, quote};
 use crate::object::pointer;
@@ -24,44 +25,39 @@ pub(super) struct Schema {
 
 pub(super) static CLUSTER: Schema = Schema {
     schema: LazyLock::new(|| crd::cluster_schema()["properties"]["spec"].take()),
-    validator: LazyLock::new(|| compile(&CLUSTER.schema)),
+    validator: LazyLock::new(|| validator(&CLUSTER.schema)),
 };
 
 pub(super) static FLEET: Schema = Schema {
     schema: LazyLock::new(fleet::spec_schema),
-    validator: LazyLock::new(|| compile(&FLEET.schema)),
+    validator: LazyLock::new(|| validator(&FLEET.schema)),
 };
 
 /// A part of a cluster's spec, as defaults hold it.
 pub(super) static CLUSTER_PART: Schema = Schema {
     schema: LazyLock::new(fleet_files::spec_part_schema),
-    validator: LazyLock::new(|| compile(&CLUSTER_PART.schema)),
+    validator: LazyLock::new(|| validator(&CLUSTER_PART.schema)),
 };
 
 pub(super) static SET: Schema = Schema {
     schema: LazyLock::new(fleet_files::set_schema),
-    validator: LazyLock::new(|| compile(&SET.schema)),
+    validator: LazyLock::new(|| validator(&SET.schema)),
 };
 
 pub(super) static REMOVED: Schema = Schema {
     schema: LazyLock::new(fleet_files::removed_schema),
-    validator: LazyLock::new(|| compile(&REMOVED.schema)),
+    validator: LazyLock::new(|| validator(&REMOVED.schema)),
 };
 
 pub(super) static ADOPT: Schema = Schema {
     schema: LazyLock::new(fleet_files::adopt_schema),
-    validator: LazyLock::new(|| compile(&ADOPT.schema)),
+    validator: LazyLock::new(|| validator(&ADOPT.schema)),
 };
 
 pub(super) static SELECTOR: Schema = Schema {
     schema: LazyLock::new(fleet_files::selector_schema),
-    validator: LazyLock::new(|| compile(&SELECTOR.schema)),
+    validator: LazyLock::new(|| validator(&SELECTOR.schema)),
 };
-
-fn compile(schema: &Value) -> Validator {
-    jsonschema::validator_for(schema)
-        .expect("our own schemas are valid, as every test that reads a file shows")
-}
 
 /// Reads the spec as its type, after the schema found nothing. What only the type knows is a finding.
 pub(super) fn read<T: DeserializeOwned>(root: &Node, findings: &mut Findings) -> Option<T> {

@@ -32,7 +32,6 @@ pub(super) struct Share {
 /// Here each is compiled once, and the rules are evaluated with its answer in the place of the question.
 struct Patterns {
     field: String,
-    property: Value,
     /// The question as it stands in the rules, with its pattern.
     questions: Vec<(String, Regex)>,
     /// The rules by what the patterns answer, the first in the lowest bit.
@@ -62,12 +61,13 @@ pub(super) fn of(spec: &Value) -> Vec<Share> {
         .into_iter()
         .filter(|(_, property)| schema::has_rules(property));
     shares.extend(below.map(|(name, property)| {
-        let schema = only(&name, &property);
+        let patterns = Patterns::new(&name, &property);
+        let schema = json!({"type": "object", "properties": {&name: property}});
         Share {
-            fields: BTreeSet::from([name.clone()]),
+            fields: BTreeSet::from([name]),
             compiled: compiled(&schema),
             schema,
-            patterns: Patterns::new(name, property),
+            patterns,
         }
     }));
     shares
@@ -78,11 +78,11 @@ impl Share {
     pub fn compiled(&self, part: &Value) -> &CompiledSchema {
         self.patterns
             .as_ref()
-            .and_then(|patterns| patterns.compiled(part))
+            .and_then(|patterns| patterns.compiled(&self.schema, part))
             .unwrap_or(&self.compiled)
     }
 
-    /// Returns the text of [`Self::part`], or one like it: different parts have different texts.
+    /// Returns the text of the part of a spec that the rules read, or one like it: different parts have different texts.
     pub fn text(&self, spec: &Value) -> String {
         let Value::Object(written) = spec else {
             return spec.to_string();
@@ -98,7 +98,7 @@ impl Share {
     }
 
     /// Returns the part of a spec that the rules read.
-    pub fn part(&self, spec: &Value) -> Value {
+    fn part(&self, spec: &Value) -> Value {
         let Value::Object(written) = spec else {
             return spec.clone();
         };
@@ -115,7 +115,7 @@ impl Share {
 
 impl Patterns {
     /// Returns the patterns that the rules of a text ask; `None` when they ask none, too many, or it is no text.
-    fn new(field: String, property: Value) -> Option<Self> {
+    fn new(field: &str, property: &Value) -> Option<Self> {
         if property["type"] != "string" {
             return None;
         }
@@ -129,14 +129,13 @@ impl Patterns {
         }
         (1..=PATTERNS_MAX).contains(&questions.len()).then(|| Self {
             answered: (0..1 << questions.len()).map(|_| OnceLock::new()).collect(),
-            field,
-            property,
+            field: field.to_owned(),
             questions,
         })
     }
 
-    /// Returns the rules with the answers for the text of this part; `None` without a text.
-    fn compiled(&self, part: &Value) -> Option<&CompiledSchema> {
+    /// Returns the rules of a schema with the answers for the text of this part; `None` without a text.
+    fn compiled(&self, schema: &Value, part: &Value) -> Option<&CompiledSchema> {
         let text = part.get(&self.field)?.as_str()?;
         let answers = self
             .questions
@@ -145,12 +144,11 @@ impl Patterns {
             .map(|(index, (_, pattern))| usize::from(pattern.is_match(text)) << index)
             .sum::<usize>();
         let answered = self.answered.get(answers)?;
-        Some(answered.get_or_init(|| compiled(&only(&self.field, &self.with_answers(answers)))))
+        Some(answered.get_or_init(|| compiled(&self.with_answers(schema.clone(), answers))))
     }
 
-    fn with_answers(&self, answers: usize) -> Value {
-        let mut property = self.property.clone();
-        let rules = property[VALIDATIONS].as_array_mut();
+    fn with_answers(&self, mut schema: Value, answers: usize) -> Value {
+        let rules = schema["properties"][&self.field][VALIDATIONS].as_array_mut();
         for rule in rules.into_iter().flatten() {
             let mut expression = rule["rule"].as_str().unwrap_or_default().to_owned();
             for (index, (question, _)) in self.questions.iter().enumerate() {
@@ -163,7 +161,7 @@ impl Patterns {
             }
             rule["rule"] = Value::String(expression);
         }
-        property
+        schema
     }
 }
 
@@ -179,11 +177,6 @@ fn questions_in(expression: &str) -> impl Iterator<Item = (&str, &str)> {
             question.ends_with(END) && !expression[..at].ends_with(is_word) && !pattern.contains('\\');
         is_whole.then_some((question, pattern))
     })
-}
-
-/// The schema of a spec with one field.
-fn only(field: &str, property: &Value) -> Value {
-    json!({"type": "object", "properties": {field: property}})
 }
 
 fn compiled(spec: &Value) -> CompiledSchema {

@@ -515,7 +515,7 @@ fn what_is_being_deleted_is_waited_for_and_not_deleted_again() {
 }
 
 #[test]
-fn the_candidates_are_what_would_be_written() {
+fn what_is_written_is_what_differs_and_what_is_new() {
     let stays = entry("edge", "munich", json!({}));
     let observed = hub(&[edge(json!({})), stays.clone()]);
     let desired = [
@@ -532,7 +532,7 @@ fn the_candidates_are_what_would_be_written() {
         preview: Err("not looked at"),
     };
     assert_eq!(
-        candidates(&input, &policy()),
+        written(&super::super::fleet(&input, &policy())),
         BTreeSet::from([cluster_id("core", "new"), id()])
     );
 }
