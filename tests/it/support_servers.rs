@@ -9,7 +9,7 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
-use crate::support::audit::{self, Counts};
+use crate::support::audit::{self, AuditLog, Counts, Mark};
 use crate::support::kubelet::{Kubelet, Policy};
 use crate::support::servers::client_of;
 use crate::support::{Options, Servers, eventually, hosting};
@@ -95,6 +95,32 @@ async fn a_service_account_has_no_rights_until_it_is_given_some() {
         maps.list(&ListParams::default()).await
     })
     .await;
+}
+
+/// The server's log grows by pages, so its length may end within a line.
+#[test]
+fn a_mark_within_a_line_of_the_audit_log_is_behind_that_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.log");
+    let line = |id: &str| {
+        let event = json!({
+            "auditID": id, "stage": "ResponseComplete", "requestURI": "/version", "verb": "get", "user": {},
+            "requestReceivedTimestamp": "2026-01-01T00:00:00.000000Z",
+        });
+        format!("{event}\n")
+    };
+    let [first, second] = ["first", "second"].map(line);
+    std::fs::write(&path, &first[..20]).unwrap();
+    let log = AuditLog::new(path.clone());
+    let within = log.end();
+    std::fs::write(&path, format!("{first}{second}")).unwrap();
+    let names = |mark| {
+        let events = log.read(mark);
+        events.into_iter().map(|event| event.audit_id).collect::<Vec<_>>()
+    };
+    assert_eq!(names(within), ["second"]);
+    assert_eq!(names(Mark::BEGINNING), ["first", "second"]);
+    assert_eq!(names(log.end()), [""; 0]);
 }
 
 #[tokio::test]

@@ -79,13 +79,18 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
     /// Returns the place behind everything that was answered before this call.
     pub async fn mark(&self, client: &Client) -> Mark {
         self.settle(client).await;
+        self.end()
+    }
+
+    /// Returns the place behind everything that is in the log now.
+    pub fn end(&self) -> Mark {
         Mark(std::fs::metadata(&self.path).map_or(0, |file| file.len()))
     }
 
@@ -100,7 +105,7 @@ impl AuditLog {
 
     async fn settle(&self, client: &Client) {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let before = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+        let before = self.end();
         let fence = format!(
             "{FENCE}{}-{}",
             std::process::id(),
@@ -116,7 +121,7 @@ impl AuditLog {
         eventually(
             "the audit log has the fence",
             Duration::from_secs(20),
-            async || self.text(Mark(before)).contains(&fence).then_some(()),
+            async || self.text(before).contains(&fence).then_some(()),
         )
         .await;
     }
@@ -124,15 +129,22 @@ impl AuditLog {
     fn text(&self, mark: Mark) -> String {
         let mut bytes = Vec::new();
         if let Ok(mut file) = std::fs::File::open(&self.path) {
+            // The server's write becomes visible page by page, so a mark may lie within a line: what is left of it is
+            // of before. From the byte before the mark on, this is the same for a mark between two lines.
             let read = file
-                .seek(SeekFrom::Start(mark.0))
+                .seek(SeekFrom::Start(mark.0.saturating_sub(1)))
                 .and_then(|_| file.read_to_end(&mut bytes));
             read.expect("the audit log is readable");
         }
-        String::from_utf8_lossy(&bytes).into_owned()
+        let text = String::from_utf8_lossy(&bytes);
+        match mark {
+            Mark::BEGINNING => text.into_owned(),
+            _ => text.split_once('\n').map_or("", |(_, after)| after).to_owned(),
+        }
     }
 
-    fn read(&self, mark: Mark) -> Vec<Event> {
+    /// Returns what is in the log after `mark`, in the order in which it was received.
+    pub fn read(&self, mark: Mark) -> Vec<Event> {
         let mut events: BTreeMap<String, Event> = BTreeMap::new();
         // The last line may be half written.
         for line in self
