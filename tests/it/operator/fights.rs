@@ -52,8 +52,7 @@ async fn a_field_that_is_taken_back_ten_times_is_left_and_reported_and_the_rest_
     })
     .await;
     assert_eq!(label(&bench).await.as_deref(), Some("theirs"));
-    let mark = bench.mark().await;
-    bench.assert_no_write(mark, "it is left alone").await;
+    bench.assert_at_rest("it is left alone").await;
 
     let other = json!({"k0sConfig": {"apiVersion": "k0s.k0sproject.io/v1beta1", "kind": "ClusterConfig",
         "spec": {"network": {"provider": "calico"}}}});
