@@ -79,6 +79,15 @@ fn is_deletion(written: &Written) -> bool {
     written.after.as_ref().is_none_or(is_going) && !written.before.as_ref().is_some_and(is_going)
 }
 
+/// Says whether a cluster was made to leave the fleet and runs on.
+fn is_let_go(written: &Written) -> bool {
+    let is_ours = |object: &Option<Object>| {
+        let object = object.as_ref();
+        object.is_some_and(|object| is_member(&written.id, object, world::FLEET))
+    };
+    is_ours(&written.before) && written.after.is_some() && !is_ours(&written.after)
+}
+
 fn members(clusters: &BTreeMap<ObjectId, Object>) -> usize {
     clusters
         .iter()
@@ -90,14 +99,15 @@ proptest! {
     #![proptest_config(cases(10))]
 
     #[test]
-    fn with_an_error_in_any_file_nothing_is_deleted(
+    fn with_an_error_in_any_file_nothing_is_deleted_or_let_go(
         world in worlds(Drawn { broken: 2, guards: loose(), ..everything() })
     ) {
         in_time(async {
             let (stage, _, _) = played(&world).await;
             for written in &stage.hub.written {
                 let files = &stage.runs[written.run].files;
-                prop_assert!(!files.has_errors() || !is_deletion(written), "{}", written.id);
+                let is_loss = is_deletion(written) || is_let_go(written);
+                prop_assert!(!files.has_errors() || !is_loss, "{}", written.id);
             }
             Ok(())
         })?;
@@ -135,18 +145,28 @@ proptest! {
                 let is_protected = was.is_some_and(|live| live.annotation(labels::PROTECT) == Some("true"));
                 prop_assert!(!is_protected || !is_deletion(written), "{}", written.id);
             }
-            for (id, found) in ids().zip(&world.found) {
+            for (number, (id, found)) in ids().zip(&world.found).enumerate() {
                 let is_others = matches!(found, Found::Foreign | Found::Argo | Found::OtherFleet);
+                let mut of_it = stage.hub.written.iter().filter(|written| written.id == id);
+                let first = of_it.next().filter(|_| is_others);
+                let by_record = first.is_none_or(|first| stage.runs[first.run].files.takes_over(&id));
+                prop_assert!(by_record, "{id} {found:?} without a record");
                 let is_asked = stage.hub.asked.iter().any(|(_, asked)| *asked == id);
-                prop_assert!(!(is_others && is_asked), "{id} {found:?}");
-                if is_others {
+                let is_left_alone = is_others && !world.is_taken_over(number);
+                prop_assert!(!(is_left_alone && is_asked), "{id} {found:?}");
+                if is_left_alone {
                     let (was, is) = (before.contents().remove(&id), stage.hub.contents().remove(&id));
                     prop_assert_eq!(was, is, "{}", id);
                 }
             }
+            for written in stage.hub.written.iter().filter(|written| is_let_go(written)) {
+                let files = &stage.runs[written.run].files;
+                prop_assert!(files.lets_go(&written.id), "{} is let go without a record", written.id);
+            }
             Ok(())
         })?;
     }
+
     #[test]
     fn a_cluster_is_changed_if_and_only_if_the_plan_shows_a_difference_and_then_the_exit_code_is_two(
         world in worlds(everything()), prune in prunes()
@@ -320,7 +340,9 @@ proptest! {
             prop_assert_eq!(after[1].get(&id), before.get(&id), "the one with the error stays as it is");
             for id in ids().filter(|other| *other != id) {
                 let (sound, invalid) = (after[0].get(&id), after[1].get(&id));
-                let is_kept = sound.is_none() && invalid == before.get(&id);
+                // What leaves the fleet, deleted or let go, stays while anything is wrong.
+                let leaves = sound.is_none_or(|content| content["labels"][labels::FLEET_ID].is_null());
+                let is_kept = leaves && invalid == before.get(&id);
                 prop_assert!(is_kept || sound == invalid, "{id}: {sound:?} {invalid:?}");
             }
             Ok(())

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::callers::Kind;
 use super::hub::Hub;
 use super::play::{Stage, Turn, turns};
+use crate::api::fleet_files::{RemovalPolicy, Target};
 use crate::api::labels;
 use crate::compose::{self, Reading};
 use crate::diagnostic::{Refusal, SourceTree};
@@ -44,6 +45,23 @@ impl Files {
     pub fn has_errors(&self) -> bool {
         self.reading.findings.has_errors()
     }
+
+    /// Says whether a record lets the fleet take this cluster over.
+    pub fn takes_over(&self, id: &ObjectId) -> bool {
+        let mut records = self.reading.adopted.iter();
+        records.any(|record| is_target(&record.spec.target, id))
+    }
+
+    /// Says whether a record lets this cluster go.
+    pub fn lets_go(&self, id: &ObjectId) -> bool {
+        let mut records = self.reading.removed.iter();
+        records
+            .any(|record| record.spec.policy == RemovalPolicy::Orphan && is_target(&record.spec.target, id))
+    }
+}
+
+fn is_target(target: &Target, id: &ObjectId) -> bool {
+    (&target.namespace, &target.name) == (&id.namespace, &id.name)
 }
 
 /// What the files say of one cluster.
@@ -53,6 +71,18 @@ pub enum Wish {
     Version(u8),
     /// It has an error, of which there are several sorts.
     Broken(u8),
+    /// A record says that it was removed, with its policy.
+    Removed(&'static str),
+    /// As the version, and a record says that it is taken over; `Fail` or `Overwrite` when it differs.
+    Adopted(u8, Had, &'static str),
+}
+
+/// Whom a record names as the one who has a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Had {
+    Person,
+    Argo,
+    OtherFleet,
 }
 
 /// What is there under the name of a cluster before anybody runs.
@@ -112,10 +142,21 @@ pub fn guards() -> BoxedStrategy<Guards> {
 }
 
 pub fn worlds(drawn: Drawn) -> impl Strategy<Value = World> {
+    let absent = prop::sample::select(vec![
+        Wish::Absent,
+        Wish::Absent,
+        Wish::Removed("Delete"),
+        Wish::Removed("Orphan"),
+    ]);
+    let had = prop::sample::select(vec![Had::Person, Had::Argo, Had::OtherFleet]);
+    let if_different = prop::sample::select(vec!["Fail", "Overwrite"]);
+    let adopted = (0..3u8, had, if_different)
+        .prop_map(|(version, had, if_different)| Wish::Adopted(version, had, if_different));
     let wish = prop_oneof![
-        drawn.absent => Just(Wish::Absent),
-        drawn.broken => (0..4u8).prop_map(Wish::Broken),
-        10 - drawn.absent - drawn.broken => (0..3u8).prop_map(Wish::Version),
+        4 * drawn.absent => absent,
+        4 * drawn.broken => (0..4u8).prop_map(Wish::Broken),
+        3 * (10 - drawn.absent - drawn.broken) => (0..3u8).prop_map(Wish::Version),
+        10 - drawn.absent - drawn.broken => adopted,
     ];
     let first = prop::collection::vec(
         prop_oneof![1 => Just(Wish::Absent), 5 => Just(Wish::Version(0))],
@@ -186,8 +227,8 @@ pub fn texts(guards: &Guards, wishes: &[Wish]) -> Vec<(String, String)> {
         if number >= FILES {
             let (namespace, tier) = (&id.namespace, tier(number));
             let row = match wish {
-                Wish::Absent => continue,
-                Wish::Version(version_number) => {
+                Wish::Absent | Wish::Removed(_) => continue,
+                Wish::Version(version_number) | Wish::Adopted(version_number, ..) => {
                     format!("{number},{namespace},{tier},{}", version(*version_number))
                 }
                 Wish::Broken(_) => format!("{number},{namespace},{tier},"),
@@ -196,8 +237,8 @@ pub fn texts(guards: &Guards, wishes: &[Wish]) -> Vec<(String, String)> {
             continue;
         }
         let text = match wish {
-            Wish::Absent => continue,
-            Wish::Version(version_number) => {
+            Wish::Absent | Wish::Removed(_) => continue,
+            Wish::Version(version_number) | Wish::Adopted(version_number, ..) => {
                 cluster(number, &format!("{{version: {}}}", version(*version_number)))
             }
             Wish::Broken(0) => "kind: [\n".to_owned(),
@@ -212,7 +253,49 @@ pub fn texts(guards: &Guards, wishes: &[Wish]) -> Vec<(String, String)> {
                '${namespace}', labels: {tier: '${tier}'}}\n    spec: {version: '${version}'}\n";
     texts.push(("sets/stores.yaml".to_owned(), set.to_owned()));
     texts.push(("sets/stores.csv".to_owned(), table));
+    for (number, wish) in wishes.iter().enumerate() {
+        let name = id(number).name;
+        let spec = match wish {
+            Wish::Absent | Wish::Version(_) | Wish::Broken(_) => continue,
+            Wish::Removed(policy) => format!("policy: {policy}"),
+            Wish::Adopted(_, had, if_different) => {
+                format!("from: {{{}}}, ifDifferent: {if_different}", had.named())
+            }
+        };
+        let kind = match wish {
+            Wish::Removed(_) => "Removed",
+            _ => "Adopt",
+        };
+        texts.push((format!("records/{name}.yaml"), record(number, kind, &spec)));
+    }
     texts
+}
+
+fn record(number: usize, kind: &str, spec: &str) -> String {
+    let ObjectId { namespace, name, .. } = id(number);
+    format!(
+        "apiVersion: fleet.k0smotron.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{target: {{namespace: \
+         {namespace}, name: {name}}}, {spec}}}\n"
+    )
+}
+
+impl Had {
+    fn named(self) -> &'static str {
+        match self {
+            Self::Person => "manager: kubectl",
+            Self::Argo => "manager: argocd-controller",
+            Self::OtherFleet => "fleet: other",
+        }
+    }
+
+    /// Says whether it is who has what was found.
+    fn has(self, found: Found) -> bool {
+        match self {
+            Self::Person => found == Found::Foreign,
+            Self::Argo => found == Found::Argo,
+            Self::OtherFleet => found == Found::OtherFleet,
+        }
+    }
 }
 
 fn cluster(number: usize, spec: &str) -> String {
@@ -239,6 +322,12 @@ pub fn files(guards: &Guards, wishes: &[Wish], revision: usize) -> Arc<Files> {
 }
 
 impl World {
+    /// Says whether a record of any revision takes over what was found of a cluster.
+    pub fn is_taken_over(&self, number: usize) -> bool {
+        let takes = |wish: &Wish| matches!(wish, Wish::Adopted(_, had, _) if had.has(self.found[number]));
+        self.revisions.iter().any(|wishes| takes(&wishes[number]))
+    }
+
     pub fn files(&self) -> Vec<Arc<Files>> {
         let numbered = self.revisions.iter().enumerate();
         numbered
@@ -290,7 +379,15 @@ fn decorate(hub: &mut Hub, id: &ObjectId, found: Found) {
                 metadata["managedFields"] =
                     json!([{"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
             }
-            Found::Argo => metadata["annotations"]["argocd.argoproj.io/tracking-id"] = json!("app"),
+            Found::Argo => {
+                let mark = "argocd.argoproj.io/tracking-id";
+                metadata["annotations"][mark] = json!("app");
+                let mut entries = metadata["managedFields"].as_array().cloned().unwrap_or_default();
+                entries.push(json!({"manager": "argocd-controller", "operation": "Apply", "fieldsV1": {
+                    "f:metadata": {"f:annotations": {(format!("f:{mark}")): {}}}, "f:spec": {"f:version": {}},
+                }}));
+                metadata["managedFields"] = entries.into();
+            }
             Found::OtherFleet => {
                 metadata["labels"][labels::FLEET_ID] = json!("other");
                 metadata["annotations"][labels::TRACKING] = json!(format!("other/{}/{}", id.namespace, id.name));
