@@ -32,6 +32,7 @@ use super::schema::{embedded, k0s_config};
     shortname = "k0c",
     category = "k0smotron",
     namespaced,
+    schema = "disabled",
     status = "ClusterStatus",
     derive = "PartialEq",
     derive = "Default",

@@ -13,7 +13,10 @@ use kube::core::ApiResource;
 use serde_json::{Value, json};
 
 use super::rules::Constraint;
-use super::{FleetSync, K0smotronCluster, K0smotronJoinToken};
+use super::{
+    ClusterSpec, ClusterStatus, FleetSync, FleetSyncSpec, FleetSyncStatus, JoinTokenSpec, JoinTokenStatus,
+    K0smotronCluster, K0smotronJoinToken,
+};
 use super::{cluster_rules, fleet_rules, join_token, rules, schema};
 
 /// One of the kinds this product defines.
@@ -67,16 +70,30 @@ impl Definition {
     }
 
     fn new_schema(self) -> Value {
-        let derived = self
-            .derived()
-            .spec
-            .versions
-            .into_iter()
-            .next()
-            .and_then(|version| version.schema);
-        let mut schema = serde_json::to_value(derived.and_then(|schema| schema.open_api_v3_schema))
-            .expect("a derived schema is JSON");
-        schema::make_structural(&mut schema);
+        let (description, spec, status) = match self {
+            Self::Cluster => (
+                "A k0s control plane that runs as pods in this cluster.",
+                schema::structural::<ClusterSpec>(),
+                schema::structural::<ClusterStatus>(),
+            ),
+            Self::JoinToken => (
+                "A token with which workers join a K0smotronCluster of the same namespace.",
+                schema::structural::<JoinTokenSpec>(),
+                schema::structural::<JoinTokenStatus>(),
+            ),
+            Self::FleetSync => (
+                "A fleet of K0smotronClusters in Git, planned and applied from inside the cluster.",
+                schema::structural::<FleetSyncSpec>(),
+                schema::structural::<FleetSyncStatus>(),
+            ),
+        };
+        let mut schema = json!({
+            "title": self.resource().kind,
+            "description": description,
+            "type": "object",
+            "required": ["spec"],
+            "properties": { "spec": spec, "status": status },
+        });
         let spec = &mut schema["properties"]["spec"];
         rules::apply(spec, &self.constraints());
         spec["description"] = json!("What is wanted.");

@@ -30,6 +30,7 @@ word_enum!(Deletions { Never => "Never", Tombstone => "Tombstone", Omission => "
     plural = "fleetsyncs",
     category = "k0smotron",
     namespaced,
+    schema = "disabled",
     status = "FleetSyncStatus",
     derive = "PartialEq",
     derive = "Default",
