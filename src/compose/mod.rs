@@ -9,11 +9,12 @@ mod condition;
 mod expand;
 mod inherit;
 mod merge;
+mod provenance;
 mod records;
 mod rows;
 mod why;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
 
@@ -21,11 +22,12 @@ use serde_json::{Map, Value, json};
 
 use crate::api::fleet::Fleet;
 use crate::diagnostic::{FileId, Findings, SourceTree, Span};
-use crate::object::{Object, ObjectId, kinds, pointer};
-use crate::parse::{self, Data, Document, Node};
+use crate::object::{Object, ObjectId, kinds};
+use crate::parse::{self, Document};
 use crate::validate::{self, Adoption, Basis, Checked, Cluster, ClusterSet, Draft, Parts, Removal, Rows};
 
 use self::inherit::Inheritance;
+pub use self::provenance::Provenance;
 pub use self::why::{Layer, Origin, Said, Why, read_with_why};
 
 /// One cluster as it is wanted.
@@ -36,8 +38,7 @@ pub struct Composed {
     /// `apiVersion`, `kind`, `metadata` with name, namespace, labels, annotations, and `spec`; nulls and what was not
     /// written left out.
     pub object: Arc<Object>,
-    /// Where each key, and each entry of a list, was written, by JSON pointer into the object.
-    pub provenance: BTreeMap<String, Span>,
+    pub provenance: Provenance,
     /// The file, relative to the root of the fleet.
     pub source_path: String,
     /// The file holds a set, and hardly anything else.
@@ -54,7 +55,7 @@ impl Composed {
         let mut pointer = pointer;
         loop {
             if let Some(span) = self.provenance.get(pointer) {
-                return Some(*span);
+                return Some(span);
             }
             pointer = pointer.rsplit_once('/')?.0;
         }
@@ -276,8 +277,7 @@ fn one(cluster: Cluster, is_of_set: bool, tree: &SourceTree) -> Composed {
     if let Some(spec) = document.root.get("spec").filter(|spec| !spec.is_null()) {
         object.insert("spec".into(), spec.to_json());
     }
-    let mut provenance = BTreeMap::from([(String::new(), document.beginning())]);
-    add_places(&document.root, "", &mut provenance);
+    let provenance = Provenance::of(&document.root, document.beginning());
     let source_path = tree.file(file).path.clone();
     Composed {
         namespace,
@@ -287,33 +287,6 @@ fn one(cluster: Cluster, is_of_set: bool, tree: &SourceTree) -> Composed {
         source_path,
         is_of_set,
     }
-}
-
-fn add_places(node: &Node, pointer: &str, places: &mut BTreeMap<String, Span>) {
-    match &node.data {
-        Data::Mapping(entries) => {
-            for entry in entries.iter().filter(|entry| !entry.value.is_null()) {
-                let pointer = pointer::push(pointer, &entry.key);
-                add_places(&entry.value, &pointer, places);
-                let (key, value) = (entry.key_span, entry.value.span);
-                places.insert(pointer, if is_put_in(key, value) { value } else { key });
-            }
-        }
-        Data::Sequence(items) => {
-            for (index, item) in items.iter().enumerate() {
-                let pointer = pointer::push(pointer, &index.to_string());
-                add_places(item, &pointer, places);
-                places.insert(pointer, item.span);
-            }
-        }
-        Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) => {}
-    }
-}
-
-/// Tells whether a value stands elsewhere than its key: in front of it or in another file. It was put in from a row, or
-/// through an alias.
-fn is_put_in(key: Span, value: Span) -> bool {
-    key.file != value.file || value.start < key.start
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::inherit::Inheritance;
-use super::{Reading, WrittenIn, is_put_in, merge, read_watched};
+use super::provenance::is_put_in;
+use super::{Reading, WrittenIn, merge, read_watched};
 use crate::diagnostic::{SourceTree, Span};
 use crate::object::{Object, pointer};
 use crate::parse::{Data, Document, Node};

@@ -9,12 +9,16 @@ pub fn push(pointer: &str, step: &str) -> String {
     let mut longer = String::with_capacity(pointer.len() + 1 + step.len());
     longer.push_str(pointer);
     longer.push('/');
-    if step.contains(['~', '/']) {
-        longer.push_str(&step.replace('~', "~0").replace('/', "~1"));
-    } else {
-        longer.push_str(step);
-    }
+    longer.push_str(&escaped(step));
     longer
+}
+
+/// Escapes one step as RFC 6901 says.
+pub fn escaped(step: &str) -> Cow<'_, str> {
+    match step.contains(['~', '/']) {
+        true => Cow::Owned(step.replace('~', "~0").replace('/', "~1")),
+        false => Cow::Borrowed(step),
+    }
 }
 
 /// Returns the steps of a JSON pointer, unescaped.

@@ -39,8 +39,8 @@ impl FleetEntry {
             object: Arc::clone(&composed.object),
             source: composed.source_path.clone(),
             is_of_set: composed.is_of_set,
-            place: match composed.provenance.get("") {
-                Some(beginning) => place(*beginning, tree),
+            place: match composed.provenance.beginning() {
+                Some(beginning) => place(beginning, tree),
                 None => composed.source_path.clone(),
             },
             places: BTreeMap::new(),
@@ -50,8 +50,8 @@ impl FleetEntry {
     /// Adds the places of the values, as text. They cost as much as all the rest, and only those of a cluster that changes
     /// are ever told.
     pub fn add_places(&mut self, composed: &Composed, tree: &SourceTree) {
-        let values = composed.provenance.iter();
-        let places = values.map(|(pointer, span)| (pointer.clone(), place(*span, tree)));
+        let values = composed.provenance.by_pointer().into_iter();
+        let places = values.map(|(pointer, span)| (pointer, place(span, tree)));
         self.places = places.collect();
     }
 

@@ -104,7 +104,7 @@ fn shown(cluster: &Composed, tree: &SourceTree) -> String {
         cluster.namespace, cluster.name, cluster.source_path
     );
     text.push_str(&serde_saphyr::to_string(&*cluster.object).unwrap());
-    for (pointer, span) in &cluster.provenance {
+    for (pointer, span) in &cluster.provenance.by_pointer() {
         writeln!(
             text,
             "# {} {}",
