@@ -163,27 +163,30 @@ impl Comparison {
         extras: Extras,
     ) {
         for (key, value) in desired {
-            if self.is_not_compared(at, key) {
+            let live = live.get(key);
+            // What is the same as a whole is so in every part, and most of a fleet is.
+            if live == Some(value) || self.is_not_compared(at, key) {
                 continue;
             }
             let owned_child = owned.and_then(|owned| owned.get(format!("f:{key}")));
-            self.value(&pointer::push(at, key), value, live.get(key), owned_child, extras);
+            self.value(&pointer::push(at, key), value, live, owned_child, extras);
         }
         // A leaf in the managed fields over a map that has fields is a map that is replaced as a whole.
         let is_atomic = !desired.is_empty()
             && owned
                 .and_then(Value::as_object)
                 .is_some_and(|fields| fields.is_empty());
+        let is_replaced = is_atomic || extras == Extras::Differ;
         for (key, value) in live.as_object().into_iter().flatten() {
             if desired.contains_key(key) || self.is_not_compared(at, key) {
                 continue;
             }
-            let child = pointer::push(at, key);
             let was_ours = owned.is_some_and(|owned| owned.get(format!("f:{key}")).is_some());
-            let goes_with_the_whole = (is_atomic || extras == Extras::Differ)
-                && !lists::is_default(&child, value)
-                && !is_dropped_by_the_server(&child, value);
-            if was_ours || goes_with_the_whole {
+            if !was_ours && !is_replaced {
+                continue;
+            }
+            let child = pointer::push(at, key);
+            if was_ours || !lists::is_default(&child, value) && !is_dropped_by_the_server(&child, value) {
                 self.add(&child, Some(value), None);
             }
         }

@@ -47,8 +47,8 @@ pub(super) fn rehearse(cluster: &K0smotronCluster, preview: &Preview<'_>) -> Res
     let seen = own(cluster, preview.children);
     let (owner, first) = resolve(&seen)?;
     let mut last = first.clone();
-    let mut step = children(&render::objects(&last), &seen, &owner);
-    let mut plan = step.clone();
+    let mut answers = render::objects(&last);
+    let mut step = children(&answers, &seen, &owner);
     let mut stage = seen.clone();
     let mut made = Vec::new();
     for _ in 0..ROUNDS {
@@ -59,12 +59,11 @@ pub(super) fn rehearse(cluster: &K0smotronCluster, preview: &Preview<'_>) -> Res
             carry_out(&mut stage, &action.id, &action.operation, preview.now);
         }
         made.extend(step.actions().filter(|action| is_made_once(action)).cloned());
-        let (_, resolved) = resolve(&stage)?;
-        let answers = render::objects(&resolved);
+        (_, last) = resolve(&stage)?;
+        answers = render::objects(&last);
         step = children(&answers, &stage, &owner);
-        plan = children(&answers, &seen, &owner);
-        last = resolved;
     }
+    let mut plan = children(&answers, &seen, &owner);
     let name = "made on the way".to_owned();
     plan.waves.insert(0, Wave { name, actions: made });
     Ok(Rehearsed {
