@@ -22,5 +22,5 @@ pub use compare::{Difference, differences, is_applied_by};
 pub use digest::{digest, hex};
 pub use kind::{Kind, kinds};
 pub use observed::{Observed, Unreadable};
-pub use share::{in_shares, in_shares_of};
+pub use share::{in_shares, in_shares_of, in_stripes};
 pub use value::{Object, ObjectId, ObjectSet};

@@ -37,9 +37,37 @@ pub fn in_shares_of<T: Send, R: Send>(
     })
 }
 
+/// Does as [`in_shares`], with neighbours in different shares: for work of which most is at a few places.
+///
+/// *Shape*: what the shares give is in no order of the items.
+pub fn in_stripes<T: Send, R: Send>(items: Vec<T>, work: impl Fn(Vec<T>) -> R + Sync) -> Vec<R> {
+    let stripes = thread::available_parallelism().map_or(1, usize::from);
+    let mut striped: Vec<Vec<T>> = (0..stripes).map(|_| Vec::new()).collect();
+    for (index, item) in items.into_iter().enumerate() {
+        striped[index % stripes].push(item);
+    }
+    in_shares(striped.into_iter().flatten().collect(), work)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stripes_leave_nothing_out_and_part_neighbours() {
+        let items: Vec<usize> = (0..100_000).collect();
+        let stripes = in_stripes(items.clone(), |stripe| stripe);
+        let mut all = stripes.concat();
+        all.sort_unstable();
+        assert_eq!(all, items);
+        let is_alone = stripes.len() == 1;
+        assert!(
+            is_alone
+                || stripes
+                    .iter()
+                    .all(|stripe| !stripe.contains(&0) || !stripe.contains(&1))
+        );
+    }
 
     #[test]
     fn shares_keep_the_order_and_leave_nothing_out() {

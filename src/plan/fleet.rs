@@ -16,7 +16,8 @@ use super::{adopt, deletions, empty, preview, replaced, shown};
 use crate::api::fleet_rollout::{CHANGES, DELETIONS, NAMESPACES};
 use crate::api::{cel, labels};
 use crate::object::{
-    Difference, Object, ObjectId, Observed, Unreadable, differences, in_shares, is_applied_by, kinds, pointer,
+    Difference, Object, ObjectId, Observed, Unreadable, differences, in_stripes, is_applied_by, kinds,
+    pointer,
 };
 
 /// Plans a fleet.
@@ -31,8 +32,9 @@ pub fn fleet(input: &FleetInput<'_>, policy: &FleetPolicy) -> Plan {
     }
     let named: BTreeSet<&ObjectId> = desired.keys().copied().chain(input.rejected).collect();
     let replaced = replaced::files(input, policy, &named);
-    // Running the operator ahead takes long enough that thousands of clusters would be waited for.
-    let parts = in_shares(desired.iter().collect(), |share| {
+    // Running the operator ahead takes long enough that thousands of clusters would be waited for, and those that change
+    // are often neighbours.
+    let parts = in_stripes(desired.iter().collect(), |share| {
         let mut part = Planner::new(input, policy, &replaced);
         for (id, entries) in share {
             match entries.as_slice() {
@@ -48,6 +50,8 @@ pub fn fleet(input: &FleetInput<'_>, policy: &FleetPolicy) -> Plan {
         planner.held.extend(part.held);
         planner.unchanged.extend(part.unchanged);
     }
+    planner.changes.sort_by(|one, other| one.id.cmp(&other.id));
+    planner.unchanged.sort();
     for id in input.rejected.iter().filter(|id| !desired.contains_key(id)) {
         if input.observed.objects.get(id).is_some() {
             planner.hold(
