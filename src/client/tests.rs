@@ -235,7 +235,7 @@ async fn a_list_goes_on_until_the_last_page() {
         .iter()
         .map(|asked| asked.uri.clone())
         .collect();
-    let path = "/apis/k0smotron.io/v1beta1/k0smotronclusters?limit=500&labelSelector=a%3Db";
+    let path = "/apis/k0smotron.io/v1beta1/k0smotronclusters?limit=2000&labelSelector=a%3Db";
     assert_eq!(
         uris,
         [
