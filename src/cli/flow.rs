@@ -1,11 +1,13 @@
 //! What `plan`, `apply` and `status` have in common: read the files, look at the hub, plan, select.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::args::{Hub, Selection, Source};
 use super::error::CliError;
@@ -119,9 +121,8 @@ pub async fn prepare(
     asking: Asking,
     ui: &mut Ui,
 ) -> Result<(Prepared, Client), CliError> {
-    let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
-    let client = hub::connect(&arguments.hub).await?;
-    let mut prepared = prepare_again(files, arguments, renderer_revision, &client).await?;
+    let (files, client, hub) = read_and_connect(arguments, ui).await?;
+    let mut prepared = prepare_again(files, arguments, renderer_revision, &client, hub).await?;
     say(&prepared.notes, ui);
     if asking == Asking::Admission {
         let access = access(&client, &arguments.hub);
@@ -130,15 +131,36 @@ pub async fn prepare(
     Ok((prepared, client))
 }
 
-/// Looks and plans with files that were read. Writes nothing.
+/// Reads the files while the hub is asked who it is: it may be far away.
+///
+/// *Errors*: what is wrong with the files before what is wrong with the hub.
+async fn read_and_connect(
+    arguments: &PlanArguments,
+    ui: &mut Ui,
+) -> Result<(Files, Client, fleet::Hub), CliError> {
+    let hub = arguments.hub.clone();
+    let connecting = AbortOnDropHandle::new(tokio::spawn(async move {
+        let client = hub::connect(&hub).await?;
+        let found = fleet::identify(&client).await?;
+        Ok::<_, CliError>((client, found))
+    }));
+    // This is the thread that waits for the runtime, and none of its own: nobody is kept from connecting.
+    let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
+    let connected = connecting.await;
+    let (client, found) = connected.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
+    Ok((files, client, found))
+}
+
+/// Looks and plans with files that were read, at a hub that was asked who it is. Writes nothing.
 pub async fn prepare_again(
     files: Files,
     arguments: &PlanArguments,
     renderer_revision: Option<u32>,
     client: &Client,
+    hub: fleet::Hub,
 ) -> Result<Prepared, CliError> {
     let access = access(client, &arguments.hub);
-    let live = fleet::look(access, &files.reading).await?;
+    let live = fleet::look_at_known(access, hub, &files.reading).await?;
     let options = options(arguments, renderer_revision, Timestamp::now());
     let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;
     let plan = narrow(whole, &arguments.selection, &files, &live);

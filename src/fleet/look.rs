@@ -51,8 +51,13 @@ pub struct Live {
 /// *Effects*: one GET each for kube-system, the parent, the settings of the operator, and every namespace without a cluster; the lists of
 /// [`observe::fleet`] and [`observe::upstream`]. Nothing is written.
 pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetError> {
+    look_at_known(access, identify(access.memory).await?, reading).await
+}
+
+/// Looks as [`look`] does, at a hub that was asked who it is.
+pub async fn look_at_known(access: Access<'_>, hub: Hub, reading: &Reading) -> Result<Live, FleetError> {
     let (in_files, rejected) = (namespaces_of_clusters(reading), namespaces_of_rejected(reading));
-    look_at(access, reading.fleet.as_ref(), in_files, rejected).await
+    look_at(access, hub, reading.fleet.as_ref(), in_files, rejected).await
 }
 
 pub(super) fn namespaces_of_clusters(reading: &Reading) -> BTreeSet<String> {
@@ -79,11 +84,11 @@ pub(super) fn all_namespaces(
 /// Looks as [`look`] does, at the namespaces that are named: those that clusters are wanted in, and others.
 pub(super) async fn look_at(
     access: Access<'_>,
+    hub: Hub,
     fleet: Option<&Fleet>,
     in_files: BTreeSet<String>,
     others: BTreeSet<String>,
 ) -> Result<Live, FleetError> {
-    let hub = identify(access.memory).await?;
     check_hub(fleet, &hub)?;
     // What does not depend on each other is asked at once: the hub may be far away.
     let parent = async {

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::look::{Access, Live, look_at};
 use super::planning::{self, Entries, PlanOptions, Planned, Sight, content};
-use super::{FleetError, check_hub};
+use super::{FleetError, check_hub, identify};
 use crate::compose::Reading;
 use crate::object::{Object, ObjectId, kinds};
 use crate::plan::{
@@ -79,7 +79,15 @@ pub async fn look_again(access: Access<'_>, saved: &SavedPlan) -> Result<Live, F
     };
     let in_files = saved.entries.iter().filter(wanted);
     let in_files = in_files.map(|entry| entry.object.namespace.clone()).collect();
-    look_at(access, saved.fleet().as_ref(), in_files, saved.namespaces.clone()).await
+    let hub = identify(access.memory).await?;
+    look_at(
+        access,
+        hub,
+        saved.fleet().as_ref(),
+        in_files,
+        saved.namespaces.clone(),
+    )
+    .await
 }
 
 /// Checks every entry of a saved plan, and plans its desired objects anew, so that everything that guards a plan guards

@@ -313,8 +313,15 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
             None => (prepared, approved),
             // Whoever had it may have written.
             Some(_) => {
-                let again = flow::prepare_again(prepared.files, &arguments.plan, None, &client).await?;
-                let approved = if again.plan == prepared.plan && again.loosened == prepared.loosened {
+                let Prepared {
+                    files,
+                    live,
+                    plan,
+                    loosened,
+                    ..
+                } = prepared;
+                let again = flow::prepare_again(files, &arguments.plan, None, &client, live.hub).await?;
+                let approved = if again.plan == plan && again.loosened == loosened {
                     approved
                 } else {
                     ui.say("The plan has changed while this run waited for the lock.");
