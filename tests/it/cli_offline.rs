@@ -250,9 +250,8 @@ async fn a_plan_of_a_thousand_unchanged_clusters_with_their_stateful_sets_asks_s
         output.stdout,
         format!("Plan: nothing to do, {STORES} unchanged\n")
     );
-    // The hub, its memory, its operator, one page for each 500 clusters, and whether k0smotron runs any: 24 for ten
+    // The hub, its memory, its operator, one page for each 2,000 clusters, and whether k0smotron runs any: 9 for ten
     // thousand.
     let seen = proxy.seen();
-    assert_eq!(seen.len(), 4 + STORES.div_ceil(500), "{seen:?}");
-    assert!(seen.len() <= 6);
+    assert_eq!(seen.len(), 4 + STORES.div_ceil(2_000), "{seen:?}");
 }
