@@ -48,6 +48,9 @@ pub enum ClientError {
     },
     #[error("the API server does not accept these credentials")]
     Unauthorized { server: String },
+    /// It does not even know a kind of the core.
+    #[error("{server} does not answer as a Kubernetes API server")]
+    NotKubernetes { server: String },
     #[error("{kind} is not known to the API server: its CustomResourceDefinition is not installed")]
     NotInstalled { kind: Kind },
     #[error("cannot {request}: namespace `{}` does not exist", request.namespace)]
@@ -86,7 +89,7 @@ impl ClientError {
             Self::Forbidden { .. } | Self::Unauthorized { .. } => FailureKind::Forbidden,
             Self::NotInstalled { .. } | Self::NoNamespace { .. } => FailureKind::NotFound,
             Self::Refused { source, .. } => source.kind.clone(),
-            Self::Answer { .. } => FailureKind::Unexpected,
+            Self::Answer { .. } | Self::NotKubernetes { .. } => FailureKind::Unexpected,
             Self::ListBrokeOff { source, .. } => source.kind(),
         }
     }
@@ -105,6 +108,7 @@ impl ClientError {
             | Self::Connect { .. }
             | Self::Forbidden { .. }
             | Self::Unauthorized { .. }
+            | Self::NotKubernetes { .. }
             | Self::NotInstalled { .. }
             | Self::NoNamespace { .. }
             | Self::ListBrokeOff { .. } => false,
@@ -128,6 +132,7 @@ impl ClientError {
             | Self::Broken { .. }
             | Self::Timeout { .. }
             | Self::Unauthorized { .. }
+            | Self::NotKubernetes { .. }
             | Self::NotInstalled { .. }
             | Self::NoNamespace { .. }
             | Self::Refused { .. }
@@ -151,7 +156,7 @@ impl ClientError {
             Self::NoContext { .. } => {
                 Some("choose one with `--context` or `kubectl config use-context`".to_owned())
             }
-            Self::Connect { server, .. } => Some(format!(
+            Self::Connect { server, .. } | Self::NotKubernetes { server } => Some(format!(
                 "check that the server runs and that {server} is right for the chosen context"
             )),
             Self::Forbidden { request, .. } => Some(format!(

@@ -309,6 +309,11 @@ impl Client {
                 server: self.server.to_string(),
             },
             StatusCode::FORBIDDEN => ClientError::Forbidden { request, source },
+            _ if source.is_unknown_resource() && request.kind.group.is_empty() => {
+                ClientError::NotKubernetes {
+                    server: self.server.to_string(),
+                }
+            }
             _ if source.is_unknown_resource() => ClientError::NotInstalled { kind: request.kind },
             _ if source.is_missing_namespace() => ClientError::NoNamespace { request },
             _ => ClientError::Refused { request, source },

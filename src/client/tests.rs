@@ -382,3 +382,17 @@ async fn requests_of_all_clones_keep_one_pace_and_waiting_is_not_held_against_th
     assert_eq!(began.elapsed().as_secs(), 4);
     assert_eq!(requests.lock().unwrap().len(), 9);
 }
+
+#[tokio::test]
+async fn a_server_without_namespaces_is_no_kubernetes() {
+    let (client, _) = server(|_| (404, json!("404 page not found")));
+    let id = ObjectId::new(kinds::NAMESPACE, "", "kube-system");
+    let error = client.get_metadata(&id).await.unwrap_err();
+    let said = error.to_string();
+    assert!(
+        said.contains("does not answer as a Kubernetes API server"),
+        "{said}"
+    );
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("is right for the chosen context"), "{hint}");
+}

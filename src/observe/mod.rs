@@ -333,6 +333,7 @@ fn is_of_one_list(error: &ClientError) -> bool {
         | ClientError::BlankIdentity { .. }
         | ClientError::Connect { .. }
         | ClientError::Unauthorized { .. }
+        | ClientError::NotKubernetes { .. }
         | ClientError::NotInstalled { .. }
         | ClientError::NoNamespace { .. } => false,
     }
