@@ -2,7 +2,7 @@
 //!
 //! Types, limits and rules -> CRD -> YAML, JSON Schema.
 //!
-//! **Invariant:** the derived `K0smotronCluster::crd()` is only the raw material; what is installed, written to
+//! **Invariant:** the derived `K0smotronCluster::crd()` has names and columns and no schema; what is installed, written to
 //! `crds/` and evaluated by [`super::cel`] is what [`Definition::crd`] returns.
 
 use std::sync::OnceLock;
