@@ -238,7 +238,7 @@ async fn a_service_account_has_its_own_rights_and_no_others() {
 #[tokio::test]
 async fn lists_have_pages_and_one_that_breaks_off_is_an_error() {
     let (servers, namespace, client) = start("pages").await;
-    let names: Vec<String> = (0..501).map(|index| format!("edge-{index:03}")).collect();
+    let names: Vec<String> = (0..2_001).map(|index| format!("edge-{index:04}")).collect();
     let objects = names.iter().map(|name| config_map(&namespace.name, name, "x"));
     futures::stream::iter(objects)
         .map(|object| {
@@ -251,13 +251,13 @@ async fn lists_have_pages_and_one_that_breaks_off_is_an_error() {
     let query = ListQuery::new(kinds::CONFIG_MAP, &namespace.name).with_labels("engine=yes");
     let mut pages = Vec::new();
     let end = client.list(&query, |page| pages.push(page.len())).await.unwrap();
-    assert_eq!((pages, end.received), (vec![500, 1], 501));
+    assert_eq!((pages, end.received), (vec![2_000, 1], 2_001));
     let proxy = Proxy::start(servers).await;
     proxy.add(Rule::new(Action::DropAnswer).path("continue="));
     let through = connect(proxy.kubeconfig()).await;
     let error = through.list_all(&query).await.unwrap_err();
     assert!(
-        matches!(error, ClientError::ListBrokeOff { received: 500, .. }),
+        matches!(error, ClientError::ListBrokeOff { received: 2_000, .. }),
         "{error:?}"
     );
 }
