@@ -32,7 +32,6 @@ use super::schema::{embedded, k0s_config};
     shortname = "k0c",
     category = "k0smotron",
     namespaced,
-    schema = "disabled",
     status = "ClusterStatus",
     derive = "PartialEq",
     derive = "Default",

@@ -2,7 +2,7 @@
 //!
 //! Types, limits and rules -> CRD -> YAML, JSON Schema.
 //!
-//! **Invariant:** the derived `K0smotronCluster::crd()` has names and columns and no schema; what is installed, written to
+//! **Invariant:** the derived `K0smotronCluster::crd()` is only the raw material; what is installed, written to
 //! `crds/` and evaluated by [`super::cel`] is what [`Definition::crd`] returns.
 
 use std::sync::OnceLock;
@@ -13,10 +13,7 @@ use kube::core::ApiResource;
 use serde_json::{Value, json};
 
 use super::rules::Constraint;
-use super::{
-    ClusterSpec, ClusterStatus, FleetSync, FleetSyncSpec, FleetSyncStatus, JoinTokenSpec, JoinTokenStatus,
-    K0smotronCluster, K0smotronJoinToken,
-};
+use super::{FleetSync, K0smotronCluster, K0smotronJoinToken};
 use super::{cluster_rules, fleet_rules, join_token, rules, schema};
 
 /// One of the kinds this product defines.
@@ -70,30 +67,11 @@ impl Definition {
     }
 
     fn new_schema(self) -> Value {
-        let (description, spec, status) = match self {
-            Self::Cluster => (
-                "A k0s control plane that runs as pods in this cluster.",
-                schema::structural::<ClusterSpec>(),
-                schema::structural::<ClusterStatus>(),
-            ),
-            Self::JoinToken => (
-                "A token with which workers join a K0smotronCluster of the same namespace.",
-                schema::structural::<JoinTokenSpec>(),
-                schema::structural::<JoinTokenStatus>(),
-            ),
-            Self::FleetSync => (
-                "A fleet of K0smotronClusters in Git, planned and applied from inside the cluster.",
-                schema::structural::<FleetSyncSpec>(),
-                schema::structural::<FleetSyncStatus>(),
-            ),
+        let mut schema = match self {
+            Self::Cluster => schema::structural::<K0smotronCluster>(),
+            Self::JoinToken => schema::structural::<K0smotronJoinToken>(),
+            Self::FleetSync => schema::structural::<FleetSync>(),
         };
-        let mut schema = json!({
-            "title": self.resource().kind,
-            "description": description,
-            "type": "object",
-            "required": ["spec"],
-            "properties": { "spec": spec, "status": status },
-        });
         let spec = &mut schema["properties"]["spec"];
         rules::apply(spec, &self.constraints());
         spec["description"] = json!("What is wanted.");

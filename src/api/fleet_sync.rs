@@ -30,7 +30,6 @@ word_enum!(Deletions { Never => "Never", Tombstone => "Tombstone", Omission => "
     plural = "fleetsyncs",
     category = "k0smotron",
     namespaced,
-    schema = "disabled",
     status = "FleetSyncStatus",
     derive = "PartialEq",
     derive = "Default",

@@ -29,7 +29,6 @@ word_enum!(TokenRole { Worker => "worker" });
     shortname = "k0jt",
     category = "k0smotron",
     namespaced,
-    schema = "disabled",
     status = "JoinTokenStatus",
     derive = "PartialEq",
     derive = "Default",

@@ -13,7 +13,7 @@ pub(super) fn of<T: JsonSchema>() -> Value {
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// Returns the schema of a type as a part of a CRD.
+/// Returns the schema of a custom resource, as a CRD has it.
 ///
 /// *Source*: what kube derives for a custom resource, without its rewriting of tagged unions: it writes and reads
 /// everything below a node once more for each node, which takes longer than reading a hundred clusters, and there are
@@ -29,9 +29,6 @@ pub(super) fn structural<T: JsonSchema>() -> Value {
         .with_transform(OptionalIntOrString)
         .into_generator();
     let mut schema = generator.into_root_schema_for::<T>().to_value();
-    if let Some(root) = schema.as_object_mut() {
-        root.remove("title");
-    }
     make_structural(&mut schema);
     schema
 }
