@@ -52,13 +52,7 @@ impl Composed {
 
     /// Returns where the value at a JSON pointer was written, or the nearest mapping around it.
     pub fn origin(&self, pointer: &str) -> Option<Span> {
-        let mut pointer = pointer;
-        loop {
-            if let Some(span) = self.provenance.get(pointer) {
-                return Some(span);
-            }
-            pointer = pointer.rsplit_once('/')?.0;
-        }
+        self.provenance.nearest(pointer)
     }
 }
 

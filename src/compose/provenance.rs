@@ -43,17 +43,20 @@ impl Provenance {
 
     /// Returns where the object itself begins.
     pub fn beginning(&self) -> Option<Span> {
-        self.get("")
+        self.nearest("")
     }
 
-    /// Returns where the value at a JSON pointer was written.
-    pub fn get(&self, pointer: &str) -> Option<Span> {
+    /// Returns where the value at a JSON pointer was written, or the nearest value around it.
+    pub fn nearest(&self, pointer: &str) -> Option<Span> {
         let mut steps = pointer.split('/');
         steps.next().filter(|before| before.is_empty())?;
         let mut at = 0;
         for step in steps {
             let is_wanted = |index: &usize| self.places[*index].around == at && self.step(*index) == step;
-            at = (at + 1..self.places.len()).find(is_wanted)?;
+            match (at + 1..self.places.len()).find(is_wanted) {
+                Some(below) => at = below,
+                None => break,
+            }
         }
         Some(self.places.get(at)?.span)
     }
@@ -134,14 +137,20 @@ mod tests {
         expected.extend(below.iter().map(String::as_str));
         assert_eq!(pointers, expected);
         for (pointer, span) in &all {
-            assert_eq!(provenance.get(pointer), Some(*span), "{pointer}");
+            assert_eq!(provenance.nearest(pointer), Some(*span), "{pointer}");
         }
-        let written = |pointer: &str| provenance.get(pointer).map(|span| &text[span.start..span.end]);
+        let written = |pointer: &str| {
+            provenance
+                .nearest(pointer)
+                .map(|span| &text[span.start..span.end])
+        };
         assert_eq!(written("/a"), Some("a"));
         assert_eq!(written(&below[1]), Some("b"));
-        for absent in ["/b", "/a/0", "/x~1y~0z/none", "a"] {
-            assert_eq!(written(absent), None, "{absent}");
+        for (absent, around) in [("/b", ""), ("/a/0", "/a"), ("/x~1y~0z/none", escaped)] {
+            assert!(!all.contains_key(absent), "{absent}");
+            assert_eq!(provenance.nearest(absent), all.get(around).copied(), "{absent}");
         }
+        assert_eq!(written("a"), None, "no pointer");
         assert_eq!(provenance.beginning(), Some(documents[0].beginning()));
     }
 }
