@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::Client;
 use serde::Deserialize;
@@ -197,6 +197,26 @@ pub fn counts(events: &[Event]) -> Counts {
         requests: events.len(),
         writes: events.iter().filter(|event| event.is_write()).count(),
     }
+}
+
+/// Waits until the number that `count` gives of the events that `read` finds has stayed the same for this long, and
+/// returns the events.
+pub async fn quiet(
+    pause: Duration,
+    deadline: Duration,
+    count: impl Fn(&[Event]) -> usize,
+    read: impl AsyncFn() -> Vec<Event>,
+) -> Vec<Event> {
+    let mut last = (usize::MAX, Instant::now());
+    eventually("nothing more is asked for", deadline, async || {
+        let events = read().await;
+        let number = count(&events);
+        if number != last.0 {
+            last = (number, Instant::now());
+        }
+        (last.1.elapsed() >= pause).then_some(events)
+    })
+    .await
 }
 
 /// One line an event, for messages of failed assertions.

@@ -255,16 +255,13 @@ pub fn texts(guards: &Guards, wishes: &[Wish]) -> Vec<(String, String)> {
     texts.push(("sets/stores.csv".to_owned(), table));
     for (number, wish) in wishes.iter().enumerate() {
         let name = id(number).name;
-        let spec = match wish {
+        let (kind, spec) = match wish {
             Wish::Absent | Wish::Version(_) | Wish::Broken(_) => continue,
-            Wish::Removed(policy) => format!("policy: {policy}"),
+            Wish::Removed(policy) => ("Removed", format!("policy: {policy}")),
             Wish::Adopted(_, had, if_different) => {
-                format!("from: {{{}}}, ifDifferent: {if_different}", had.named())
+                let from = had.named();
+                ("Adopt", format!("from: {{{from}}}, ifDifferent: {if_different}"))
             }
-        };
-        let kind = match wish {
-            Wish::Removed(_) => "Removed",
-            _ => "Adopt",
         };
         texts.push((format!("records/{name}.yaml"), record(number, kind, &spec)));
     }

@@ -15,7 +15,7 @@ mod storage;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k0smotron_fleet::api::{K0smotronCluster, labels};
 use k0smotron_fleet::client::{Client, Target, USER_AGENT};
@@ -269,16 +269,8 @@ impl<'a> Bench<'a> {
 
     /// Waits until the controller has written nothing for a while, and returns everything it asked for since `mark`.
     pub async fn quiet(&self, mark: Mark) -> Vec<audit::Event> {
-        let mut last = (usize::MAX, Instant::now());
-        eventually("the controller is quiet", SOON, async || {
-            let events = self.since(mark).await;
-            let writes = audit::counts(&events).writes;
-            if writes != last.0 {
-                last = (writes, Instant::now());
-            }
-            (last.1.elapsed() >= QUIET).then_some(events)
-        })
-        .await
+        let writes = |events: &[audit::Event]| audit::counts(events).writes;
+        audit::quiet(QUIET, SOON, writes, async || self.since(mark).await).await
     }
 
     /// Asserts that the controller writes nothing for a while.

@@ -1,23 +1,12 @@
 //! Commits that are followed, and what happens when they are not what they should be.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::{Bench, SOON, is_stalled, message, ready};
-use crate::support::audit::{Event, Mark};
+use crate::support::audit::{self, Event};
 use crate::support::eventually;
-
-/// Waits for writes of the controller in the log: what one brings may be seen before it is answered, and in the log it
-/// stands once it is.
-async fn writes_since(bench: &Bench, mark: Mark) -> Vec<Event> {
-    eventually("a write is in the log", SOON, async || {
-        let mut requests = bench.requests(mark).await;
-        requests.retain(Event::is_write);
-        (!requests.is_empty()).then_some(requests)
-    })
-    .await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_create_and_change_clusters_and_a_removed_file_deletes_nothing() {
@@ -83,19 +72,15 @@ async fn a_look_that_finds_the_same_commit_asks_the_api_server_nothing() {
     let status = bench
         .status_that("platform", "the request is answered", answered)
         .await;
-    let mut last = (usize::MAX, Instant::now());
-    eventually(
-        "nothing is asked for several intervals of a second",
-        SOON,
-        async || {
-            let count = bench.requests(mark).await.len();
-            if count != last.0 {
-                last = (count, Instant::now());
-            }
-            (last.1.elapsed() >= Duration::from_secs(4)).then_some(())
-        },
-    )
-    .await;
+    // Its own write may be seen before it stands in the log.
+    let pause = Duration::from_secs(1);
+    audit::quiet(pause, SOON, <[Event]>::len, async || bench.requests(mark).await).await;
+
+    let mark = bench.mark().await;
+    // Several intervals of one second each.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let requests = bench.requests(mark).await;
+    assert!(requests.is_empty(), "{}", audit::summary(&requests));
 
     // After a restart everything is looked at once, and nothing is written.
     drop(controller);
@@ -108,8 +93,13 @@ async fn a_look_that_finds_the_same_commit_asks_the_api_server_nothing() {
     let after = bench
         .status_that("platform", "the request is answered", answered)
         .await;
-    let writes = writes_since(&bench, mark).await;
-    assert_eq!(writes.len(), 1, "{}", crate::support::audit::summary(&writes));
+    let writes = eventually("its write is in the log", SOON, async || {
+        let mut writes = bench.requests(mark).await;
+        writes.retain(Event::is_write);
+        (!writes.is_empty()).then_some(writes)
+    })
+    .await;
+    assert_eq!(writes.len(), 1, "{}", audit::summary(&writes));
     assert_eq!(after.conditions, status.conditions);
     assert_eq!(after.counts, status.counts);
 }
