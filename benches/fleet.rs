@@ -1,10 +1,10 @@
 //! What applying a fleet costs: `make bench`.
 //!
 //! Real etcd and kube-apiserver on this machine, no controllers. The yardstick in the same run is a bare loader that
-//! applies the same clusters over one HTTP/2 connection, 32 at once: its writes a second are W. Beside it the program
-//! (all new, without a change, with 1 % changed) and `kubectl apply --server-side` of one file. Absolute figures belong to
-//! the machine; the shares are the result, each the median of what single runs gave. Then the same with a hub that is far
-//! away, as it is from most runners of CI.
+//! applies the same bodies, 32 at once over one pool of connections: its writes a second are W. Beside it the same loader
+//! without what a fleet writes into the metadata, `kubectl apply --server-side` of one file, and the program (all new,
+//! without a change, with 1 % changed). Absolute figures belong to the machine; the shares are the result, each the median
+//! of what single runs gave. Then the same with a hub that is far away, as it is from most runners of CI.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -14,6 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use k0smotron_fleet::api::labels;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use support::distance::Distance;
@@ -42,13 +43,17 @@ enum Spec {
     Long,
 }
 
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "bare loader",
+    "bare loader, unmarked",
     "kubectl apply --server-side",
     "apply, all new",
     "apply, unchanged",
     "apply, 1 % changed",
 ];
+/// Those that the others are compared with.
+const LOADER: usize = 0;
+const KUBECTL: usize = 2;
 
 #[tokio::main]
 async fn main() {
@@ -98,11 +103,7 @@ async fn measure_fleet(size: Size, milliseconds: u64, times: usize) {
     for turn in 0..times {
         runs.push(run(&servers, &kubeconfig, size, turn % 2 == 1).await);
     }
-    let median = |of: &dyn Fn(&Run) -> f64| {
-        let mut all: Vec<f64> = runs.iter().map(of).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
+    let median = |of: &dyn Fn(&Run) -> f64| median(runs.iter().map(of).collect());
     for (step, what) in STEPS.into_iter().enumerate() {
         let share = |of: usize| median(&|run| run[of].seconds / run[step].seconds);
         let peak = |run: &Run| run[step].peak_mebibytes.unwrap_or_default();
@@ -117,29 +118,38 @@ async fn measure_fleet(size: Size, milliseconds: u64, times: usize) {
             },
             format!("{milliseconds} ms"),
             median(&|run| run[step].seconds),
-            share(0),
-            share(1),
+            share(LOADER),
+            share(KUBECTL),
             median(&|run| run[step].cpu_seconds),
             peak.as_deref().unwrap_or("-"),
         );
     }
 }
 
+/// Returns what lies in the middle: of an even number of runs, half of which went backwards, between the two.
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    let (low, high) = (all[(all.len() - 1) / 2], all[all.len() / 2]);
+    f64::midpoint(low, high)
+}
+
 /// Measures once. What comes last has the fuller server: every other run goes `backwards`.
 async fn run(servers: &Servers, kubeconfig: &Path, size: Size, backwards: bool) -> Run {
-    let loader = async || load(kubeconfig, &servers.namespace("loader").await, size).await;
+    let loader = async |marks| load(kubeconfig, &servers.namespace("loader").await, size, marks).await;
     let kubectl = async || {
         let namespace = servers.namespace("kubectl").await;
         kubectl(servers, kubeconfig, &namespace, size).await
     };
     let fleet = async || fleet(servers, kubeconfig, size).await;
-    let (loader, kubectl, [new, unchanged, changed]) = if backwards {
-        let (fleet, kubectl) = (fleet().await, kubectl().await);
-        (loader().await, kubectl, fleet)
+    if backwards {
+        let ([new, unchanged, changed], kubectl) = (fleet().await, kubectl().await);
+        let (unmarked, marked) = (loader(Marks::None).await, loader(Marks::OfAFleet).await);
+        [marked, unmarked, kubectl, new, unchanged, changed]
     } else {
-        (loader().await, kubectl().await, fleet().await)
-    };
-    [loader, kubectl, new, unchanged, changed]
+        let (marked, unmarked) = (loader(Marks::OfAFleet).await, loader(Marks::None).await);
+        let (kubectl, [new, unchanged, changed]) = (kubectl().await, fleet().await);
+        [marked, unmarked, kubectl, new, unchanged, changed]
+    }
 }
 
 async fn fleet(servers: &Servers, kubeconfig: &Path, size: Size) -> [Cost; 3] {
@@ -205,13 +215,37 @@ fn cluster(namespace: &str, index: usize, spec: Spec, replicas: u8) -> Value {
     })
 }
 
+/// Whether a cluster says which fleet it belongs to.
+#[derive(Clone, Copy)]
+enum Marks {
+    None,
+    OfAFleet,
+}
+
+/// Adds what a fleet writes into each of its clusters.
+fn marked(mut cluster: Value, namespace: &str, index: usize) -> Value {
+    let source = format!("clusters-{:03}.yaml", index / FILE_CLUSTERS);
+    let metadata = &mut cluster["metadata"];
+    metadata["labels"][labels::FLEET_ID] = namespace.into();
+    metadata["annotations"][labels::SOURCE] = source.into();
+    metadata["annotations"][labels::TRACKING] = format!("{namespace}/{namespace}/{}", name(index)).into();
+    cluster
+}
+
 /// What a client needs that has no work of its own.
-async fn load(kubeconfig: &Path, namespace: &Namespace, size: Size) -> Cost {
+async fn load(kubeconfig: &Path, namespace: &Namespace, size: Size, marks: Marks) -> Cost {
     let client = client_of(kubeconfig, "loader").await;
     let api: Api<k0smotron_fleet::api::K0smotronCluster> = Api::namespaced(client, &namespace.name);
     let parameters = PatchParams::apply("loader").force();
     let bodies: Vec<Value> = (0..size.count)
-        .map(|index| cluster(&namespace.name, index, size.spec, 1))
+        .map(|index| match marks {
+            Marks::None => cluster(&namespace.name, index, size.spec, 1),
+            Marks::OfAFleet => marked(
+                cluster(&namespace.name, index, size.spec, 1),
+                &namespace.name,
+                index,
+            ),
+        })
         .collect();
     let myself = Path::new("/proc/self");
     let cpu_seconds = || proc::cpu_seconds(myself).unwrap_or_default();
