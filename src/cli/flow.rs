@@ -16,7 +16,7 @@ use super::show::{json, text};
 use super::source::{self, Files, OnErrors};
 use super::ui::Ui;
 use crate::client::Client;
-use crate::fleet::{self, Access, Admission, Live, PlanOptions, select};
+use crate::fleet::{self, Access, Admission, FleetError, HubFacts, Live, PlanOptions, select};
 use crate::object::{Object, ObjectId};
 use crate::observe::Snapshot;
 use crate::plan::{Loosened, Plan, Prune};
@@ -121,46 +121,53 @@ pub async fn prepare(
     asking: Asking,
     ui: &mut Ui,
 ) -> Result<(Prepared, Client), CliError> {
-    let (files, client, hub) = read_and_connect(arguments, ui).await?;
-    let mut prepared = prepare_again(files, arguments, renderer_revision, &client, hub).await?;
+    let nothing = |_| async { Ok(()) };
+    let (prepared, client, ()) = prepare_and_ask(arguments, renderer_revision, asking, nothing, ui).await?;
+    Ok((prepared, client))
+}
+
+/// Reads, looks and plans, while the hub is asked something else besides. Writes nothing.
+pub async fn prepare_and_ask<T, A>(
+    arguments: &PlanArguments,
+    renderer_revision: Option<u32>,
+    asking: Asking,
+    besides: impl FnOnce(Client) -> A + Send + 'static,
+    ui: &mut Ui,
+) -> Result<(Prepared, Client, T), CliError>
+where
+    T: Send + 'static,
+    A: Future<Output = Result<T, FleetError>> + Send + 'static,
+{
+    let hub = arguments.hub.clone();
+    let asking_hub = AbortOnDropHandle::new(tokio::spawn(async move {
+        let client = hub::connect(&hub).await?;
+        let (facts, besides) = tokio::join!(fleet::facts(&client, hub.operator()), besides(client.clone()));
+        Ok::<_, CliError>((facts?, besides?, client))
+    }));
+    // While the hub answers, which may be far away. This is the thread that waits for the runtime, and none of its own:
+    // nobody is kept from connecting. What is wrong with the files is told before what is wrong with the hub.
+    let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
+    let answered = asking_hub.await;
+    let (facts, besides, client) = answered.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
+    let mut prepared = prepare_again(files, arguments, renderer_revision, &client, facts).await?;
     say(&prepared.notes, ui);
     if asking == Asking::Admission {
         let access = access(&client, &arguments.hub);
         prepared.admission = fleet::admission::admission(access, &prepared.plan).await;
     }
-    Ok((prepared, client))
+    Ok((prepared, client, besides))
 }
 
-/// Reads the files while the hub is asked who it is: it may be far away.
-///
-/// *Errors*: what is wrong with the files before what is wrong with the hub.
-async fn read_and_connect(
-    arguments: &PlanArguments,
-    ui: &mut Ui,
-) -> Result<(Files, Client, fleet::Hub), CliError> {
-    let hub = arguments.hub.clone();
-    let connecting = AbortOnDropHandle::new(tokio::spawn(async move {
-        let client = hub::connect(&hub).await?;
-        let found = fleet::identify(&client).await?;
-        Ok::<_, CliError>((client, found))
-    }));
-    // This is the thread that waits for the runtime, and none of its own: nobody is kept from connecting.
-    let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
-    let connected = connecting.await;
-    let (client, found) = connected.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
-    Ok((files, client, found))
-}
-
-/// Looks and plans with files that were read, at a hub that was asked who it is. Writes nothing.
+/// Looks and plans with files that were read, at a hub whose facts are known. Writes nothing.
 pub async fn prepare_again(
     files: Files,
     arguments: &PlanArguments,
     renderer_revision: Option<u32>,
     client: &Client,
-    hub: fleet::Hub,
+    facts: HubFacts,
 ) -> Result<Prepared, CliError> {
     let access = access(client, &arguments.hub);
-    let live = fleet::look_at_known(access, hub, &files.reading).await?;
+    let live = fleet::look_at_known(access, facts, &files.reading).await?;
     let options = options(arguments, renderer_revision, Timestamp::now());
     let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;
     let plan = narrow(whole, &arguments.selection, &files, &live);

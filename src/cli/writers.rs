@@ -7,11 +7,12 @@ use clap::Args;
 use super::error::CliError;
 use super::ui::Ui;
 use crate::api::fleet::Fleet;
-use crate::fleet::{self, Access, Followers, Live};
+use crate::client::Client;
+use crate::fleet::{self, FleetError, Followers, Live, Syncs};
 use crate::load::git::{self, Descent};
 
 /// Guards against other writers that a person may pass. None of them can come from the environment.
-#[derive(Debug, Args)]
+#[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Other writers")]
 pub struct Overrides {
     /// Write although a FleetSync of the hub follows the same fleet; it writes its own commit again
@@ -31,35 +32,48 @@ pub struct Written<'a> {
     pub revision: Option<&'a str>,
 }
 
-/// Refuses what another writer would undo, or what would undo another writer.
-///
-/// *Effects*: one list of FleetSyncs; reads the local repository.
-pub async fn check(
-    overrides: &Overrides,
-    access: Access<'_>,
-    fleet: Option<&Fleet>,
-    live: &Live,
-    written: Written<'_>,
-    ui: &mut Ui,
-) -> Result<(), CliError> {
-    let Some(fleet) = fleet else {
-        return Ok(());
-    };
-    if !overrides.override_sync {
-        followed(access, &fleet.spec.id, ui).await?;
+impl Overrides {
+    /// Looks for syncs, unless they do not matter.
+    ///
+    /// *Effects*: one list of FleetSyncs.
+    pub async fn syncs(self, client: &Client) -> Result<Option<Syncs>, FleetError> {
+        match self.override_sync {
+            true => Ok(None),
+            false => fleet::syncs(client).await.map(Some),
+        }
     }
-    let applied = live
-        .parent
-        .as_ref()
-        .and_then(|stored| stored.parent.revision.as_deref());
-    match applied {
-        Some(applied) if !overrides.allow_rewind => rewound(written, applied, ui),
-        Some(_) | None => Ok(()),
+
+    /// Refuses what another writer would undo, or what would undo another writer.
+    ///
+    /// *Shape*: `syncs` are those of [`Self::syncs`].
+    /// *Effects*: reads the local repository.
+    pub fn check(
+        self,
+        syncs: Option<&Syncs>,
+        fleet: Option<&Fleet>,
+        live: &Live,
+        written: Written<'_>,
+        ui: &mut Ui,
+    ) -> Result<(), CliError> {
+        let Some(fleet) = fleet else {
+            return Ok(());
+        };
+        if let Some(syncs) = syncs {
+            followed(syncs, &fleet.spec.id, ui)?;
+        }
+        let applied = live
+            .parent
+            .as_ref()
+            .and_then(|stored| stored.parent.revision.as_deref());
+        match applied {
+            Some(applied) if !self.allow_rewind => rewound(written, applied, ui),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
-async fn followed(access: Access<'_>, fleet_id: &str, ui: &mut Ui) -> Result<(), CliError> {
-    match fleet::followers(access, fleet_id).await? {
+fn followed(syncs: &Syncs, fleet_id: &str, ui: &mut Ui) -> Result<(), CliError> {
+    match syncs.followers(fleet_id) {
         Followers::Known(syncs) => match syncs.first() {
             None => Ok(()),
             Some(sync) => Err(CliError::refused(format!(

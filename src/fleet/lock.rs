@@ -14,7 +14,7 @@ use super::{FleetError, create_namespace};
 use crate::api::fleet::Fleet;
 use crate::api::{labels, names};
 use crate::client::ClientError;
-use crate::lease::{Claim, Election, Elector, Found, Holder, Params};
+use crate::lease::{Claim, Election, Elector, First, Found, Holder, Params};
 use crate::object::{ObjectId, kinds};
 
 /// How to ask for the lock.
@@ -53,7 +53,8 @@ pub fn id(namespace: &str, fleet_id: &str) -> ObjectId {
 ///
 /// *Errors*: a hub that does not know the fleet; [`FleetError::Locked`] when the time is over; a lease that cannot be
 /// read or written.
-/// *Effects*: one read a look and one write; if the namespace is missing, that too. Then one write every five seconds.
+/// *Effects*: one read a look, the first of which a hub is spared that does not know the fleet, and one write; if the
+/// namespace is missing, that too. Then one write every five seconds.
 pub async fn lock(
     access: Access<'_>,
     fleet: &Fleet,
@@ -70,12 +71,17 @@ pub async fn lock(
         params: Params::default(),
     };
     let mut elector = Elector::new(access.memory, election);
-    let mut claimed = elector.claim(options.wait, &mut waiting).await;
+    // Who never wrote the fleet never locked it either.
+    let first = match live.parent {
+        Some(_) => First::Look,
+        None => First::Create,
+    };
+    let mut claimed = elector.claim(first, options.wait, &mut waiting).await;
     if let Err(ClientError::NoNamespace { .. }) = claimed {
         create_namespace(access.memory, access.parent_namespace)
             .await
             .map_err(failed)?;
-        claimed = elector.claim(options.wait, &mut waiting).await;
+        claimed = elector.claim(first, options.wait, &mut waiting).await;
     }
     let after = match claimed.map_err(failed)? {
         Claim::Held => None,

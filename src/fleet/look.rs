@@ -29,6 +29,13 @@ pub struct Access<'a> {
     pub operator: OperatorSource<'a>,
 }
 
+/// What a hub is asked before anything is known of a fleet.
+#[derive(Clone, Debug)]
+pub struct HubFacts {
+    pub hub: Hub,
+    pub operator: HubOperator,
+}
+
 /// The live side of a fleet.
 #[derive(Clone, Debug)]
 pub struct Live {
@@ -45,19 +52,35 @@ pub struct Live {
     pub missing_namespaces: BTreeSet<String>,
 }
 
-/// Looks at everything that a plan is made from, but for the children of clusters.
+/// Asks a hub which one it is, and its operator how it renders: at once, the hub may be far away.
 ///
-/// *Errors*: another hub than the Fleet names, before anything else is asked; what cannot be read at all.
-/// *Effects*: one GET each for kube-system, the parent, the settings of the operator, and every namespace without a cluster; the lists of
-/// [`observe::fleet`] and [`observe::upstream`]. Nothing is written.
-pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetError> {
-    look_at_known(access, identify(access.memory).await?, reading).await
+/// *Errors*: those of [`identify`] before those of [`operator`].
+/// *Effects*: two GETs, or one where the operator is this process.
+pub async fn facts(client: &Client, source: OperatorSource<'_>) -> Result<HubFacts, FleetError> {
+    let (hub, operator) = tokio::join!(identify(client), operator(client, source));
+    Ok(HubFacts {
+        hub: hub?,
+        operator: operator?,
+    })
 }
 
-/// Looks as [`look`] does, at a hub that was asked who it is.
-pub async fn look_at_known(access: Access<'_>, hub: Hub, reading: &Reading) -> Result<Live, FleetError> {
+/// Looks at everything that a plan is made from, but for the children of clusters.
+///
+/// *Errors*: another hub than the Fleet names, before anything of the fleet is asked; what cannot be read at all.
+/// *Effects*: those of [`facts`]; one GET each for the parent and every namespace without a cluster; the lists of
+/// [`observe::fleet`] and [`observe::upstream`]. Nothing is written.
+pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetError> {
+    look_at_known(access, facts(access.memory, access.operator).await?, reading).await
+}
+
+/// Looks as [`look`] does, at a hub whose facts are known.
+pub async fn look_at_known(
+    access: Access<'_>,
+    facts: HubFacts,
+    reading: &Reading,
+) -> Result<Live, FleetError> {
     let (in_files, rejected) = (namespaces_of_clusters(reading), namespaces_of_rejected(reading));
-    look_at(access, hub, reading.fleet.as_ref(), in_files, rejected).await
+    look_at(access, facts, reading.fleet.as_ref(), in_files, rejected).await
 }
 
 pub(super) fn namespaces_of_clusters(reading: &Reading) -> BTreeSet<String> {
@@ -84,20 +107,17 @@ pub(super) fn all_namespaces(
 /// Looks as [`look`] does, at the namespaces that are named: those that clusters are wanted in, and others.
 pub(super) async fn look_at(
     access: Access<'_>,
-    hub: Hub,
+    facts: HubFacts,
     fleet: Option<&Fleet>,
     in_files: BTreeSet<String>,
     others: BTreeSet<String>,
 ) -> Result<Live, FleetError> {
+    let HubFacts { hub, operator } = facts;
     check_hub(fleet, &hub)?;
-    // What does not depend on each other is asked at once: the hub may be far away.
-    let parent = async {
-        match fleet {
-            Some(fleet) => recall(access.memory, &fleet.spec.id, access.parent_namespace).await,
-            None => Ok(None),
-        }
+    let parent = match fleet {
+        Some(fleet) => recall(access.memory, &fleet.spec.id, access.parent_namespace).await?,
+        None => None,
     };
-    let (parent, operator) = tokio::try_join!(parent, operator(access.memory, access.operator))?;
     let namespaces = all_namespaces(&in_files, others, parent.as_ref());
     // No namespace at all would mean every namespace.
     let observe = async {

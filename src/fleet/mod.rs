@@ -34,7 +34,7 @@ pub use error::FleetError;
 pub use hub::{Hub, KUBE_SYSTEM, check_hub, identify};
 pub use leftovers::{Leftover, Leftovers, leftovers, purge};
 pub use lock::{Lock, LockEnd, LockOptions, find_lock, lock, unlock};
-pub use look::{Access, Live, look, look_at_known};
+pub use look::{Access, HubFacts, Live, facts, look, look_at_known};
 pub use notes::notes;
 pub use operator::{OperatorSource, operator};
 pub use parent::{Parent, StoredParent};
@@ -44,26 +44,22 @@ pub use rolling::{evidence, steer};
 pub use run::{Executed, FirstApply, Pace, RunOptions, Subject, execute, may_write};
 pub use saved::{Values, check, look_again, save};
 pub use waiting::{Awaited, WaitOptions, Waited, wait};
-pub use writers::{Followers, followers, loosened};
+pub use writers::{Followers, Syncs, loosened, syncs};
 
-use crate::api::fleet::Fleet;
 use crate::api::labels;
 use crate::client::{Client, ClientError, Created};
 use crate::object::Object;
 
-/// Whether a fleet was made known to a hub by this call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registered {
-    Now,
-    Before,
-}
-
-/// Makes a fleet known to a hub. Repeating is harmless.
+/// Makes a fleet known to a hub, with this memory; `None` when the hub knew it before, with whatever memory.
 ///
 /// *Effects*: one create of the parent; if its namespace is missing, that too.
-pub async fn register(client: &Client, fleet: &Fleet, namespace: &str) -> Result<Registered, FleetError> {
-    let parent = Parent::new(fleet).to_object(namespace);
-    let create = || client.create_only(&parent, None, labels::FLEET_MANAGER);
+pub async fn register(
+    client: &Client,
+    parent: &Parent,
+    namespace: &str,
+) -> Result<Option<StoredParent>, FleetError> {
+    let body = parent.to_object(namespace);
+    let create = || client.create_only(&body, None, labels::FLEET_MANAGER);
     let created = match create().await {
         Err(ClientError::NoNamespace { .. }) => {
             create_namespace(client, namespace)
@@ -76,8 +72,10 @@ pub async fn register(client: &Client, fleet: &Fleet, namespace: &str) -> Result
         other => other,
     };
     match created {
-        Ok(Created::New(_)) => Ok(Registered::Now),
-        Ok(Created::Exists) => Ok(Registered::Before),
+        Ok(Created::New(object)) => Parent::from_object(&object, &parent.fleet_id)
+            .map(Some)
+            .map_err(|source| FleetError::Parent { source }),
+        Ok(Created::Exists) => Ok(None),
         Err(error) => Err(FleetError::WriteParent {
             source: Box::new(error),
         }),

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::look::{all_namespaces, namespaces_of_clusters, namespaces_of_rejected};
 use super::planning::{self, PlanOptions, Sight};
-use super::{FleetError, Hub, Live, OperatorSource, Parent, check_hub, parent};
+use super::{FleetError, Hub, HubFacts, Live, OperatorSource, Parent, check_hub, parent};
 use crate::client::{Client, ClientError};
 use crate::compose::Reading;
 use crate::diagnostic::SourceTree;
@@ -15,7 +15,7 @@ use crate::plan::Plan;
 
 /// Records a hub.
 ///
-/// *Effects*: those of [`super::identify`], [`super::operator`] and [`observe::snapshot`]. Nothing is written.
+/// *Effects*: those of [`super::facts`] and [`observe::snapshot`]. Nothing is written.
 pub async fn record(
     client: &Client,
     namespaces: &BTreeSet<String>,
@@ -23,8 +23,7 @@ pub async fn record(
     operator: OperatorSource<'_>,
     now: Timestamp,
 ) -> Result<Snapshot, FleetError> {
-    let hub = super::identify(client).await?;
-    let operator = super::operator(client, operator).await?;
+    let HubFacts { hub, operator } = super::facts(client, operator).await?;
     let of = SnapshotOf {
         namespaces,
         parent_namespace,

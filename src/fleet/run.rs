@@ -10,7 +10,7 @@ use super::lock::{Lock, LockEnd};
 use super::look::{Access, Live};
 use super::parent::Beginning;
 use super::rolling::{Rolled, Rolling};
-use super::{FleetError, Parent, StoredParent, parent, recall, register};
+use super::{FleetError, Parent, StoredParent, parent, register};
 use crate::api::fleet::Fleet;
 use crate::api::labels;
 use crate::apply::{self, KeySource, Progress};
@@ -167,7 +167,7 @@ pub async fn execute(
     })
 }
 
-/// Changes the parent at the version that the plan was made with.
+/// Changes the parent at the version that the plan was made with, or makes it where there was none.
 async fn claim(
     access: Access<'_>,
     fleet: &Fleet,
@@ -176,15 +176,6 @@ async fn claim(
     live: &Live,
     approved: &ApprovedPlan,
 ) -> Result<StoredParent, FleetError> {
-    let stored = match &live.parent {
-        Some(stored) => stored.clone(),
-        None => {
-            register(access.memory, fleet, access.parent_namespace).await?;
-            recall(access.memory, &fleet.spec.id, access.parent_namespace)
-                .await?
-                .ok_or(FleetError::Raced)?
-        }
-    };
     let is_cluster = |kind| kind == kinds::K0SMOTRON_CLUSTER;
     let actions = || {
         approved
@@ -198,8 +189,15 @@ async fn claim(
         deletions: actions().filter_map(deleted).collect(),
         revision,
     };
-    let before = stored.parent.before_run(fleet, &beginning);
-    replace(access, &stored, &before).await
+    match &live.parent {
+        Some(stored) => replace(access, stored, &stored.parent.before_run(fleet, &beginning)).await,
+        None => {
+            let first = Parent::new(fleet).before_run(fleet, &beginning);
+            register(access.memory, &first, access.parent_namespace)
+                .await?
+                .ok_or(FleetError::Raced)
+        }
+    }
 }
 
 /// Returns the uid of the cluster that an action deletes.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::look::{Access, Live, look_at};
+use super::look::{Access, Live, facts, look_at};
 use super::planning::{self, Entries, PlanOptions, Planned, Sight, content};
-use super::{FleetError, check_hub, identify};
+use super::{FleetError, check_hub};
 use crate::compose::Reading;
 use crate::object::{Object, ObjectId, kinds};
 use crate::plan::{
@@ -79,10 +79,10 @@ pub async fn look_again(access: Access<'_>, saved: &SavedPlan) -> Result<Live, F
     };
     let in_files = saved.entries.iter().filter(wanted);
     let in_files = in_files.map(|entry| entry.object.namespace.clone()).collect();
-    let hub = identify(access.memory).await?;
+    let facts = facts(access.memory, access.operator).await?;
     look_at(
         access,
-        hub,
+        facts,
         saved.fleet().as_ref(),
         in_files,
         saved.namespaces.clone(),

@@ -1,12 +1,20 @@
 //! Who else writes a fleet, and which guards hold between them.
 
 use super::FleetError;
-use super::look::{Access, Live};
+use super::look::Live;
 use crate::api::fleet::Fleet;
 use crate::api::fleet_sync::{FleetSyncSpec, FleetSyncStatus};
-use crate::client::{ClientError, ListQuery};
+use crate::client::{Client, ClientError, ListQuery};
 use crate::object::{Object, kinds};
 use crate::plan::{FailureKind, Guards, Loosened, Prune};
+
+/// The syncs of a hub, whatever fleet they write.
+#[derive(Clone, Debug)]
+pub enum Syncs {
+    Known(Vec<Object>),
+    /// They may not be listed.
+    NotReadable,
+}
 
 /// Which syncs follow a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,31 +25,35 @@ pub enum Followers {
     NotReadable,
 }
 
-/// Looks for syncs of this hub that write the fleet by themselves.
+/// Looks for the syncs of this hub.
 ///
 /// *Errors*: all but a missing permission and a missing definition.
 /// *Effects*: one paged list.
-pub async fn followers(access: Access<'_>, fleet_id: &str) -> Result<Followers, FleetError> {
-    let listed = access
-        .clusters
-        .list_all(&ListQuery::new(kinds::FLEET_SYNC, ""))
-        .await;
-    match listed {
-        Ok(syncs) => {
-            let mut names: Vec<String> = syncs
-                .iter()
-                .filter(|sync| follows(sync, fleet_id))
-                .filter_map(Object::id)
-                .map(|id| format!("{}/{}", id.namespace, id.name))
-                .collect();
-            names.sort();
-            Ok(Followers::Known(names))
-        }
-        Err(ClientError::NotInstalled { .. }) => Ok(Followers::Known(Vec::new())),
-        Err(error) if error.kind() == FailureKind::Forbidden => Ok(Followers::NotReadable),
+pub async fn syncs(client: &Client) -> Result<Syncs, FleetError> {
+    match client.list_all(&ListQuery::new(kinds::FLEET_SYNC, "")).await {
+        Ok(syncs) => Ok(Syncs::Known(syncs)),
+        Err(ClientError::NotInstalled { .. }) => Ok(Syncs::Known(Vec::new())),
+        Err(error) if error.kind() == FailureKind::Forbidden => Ok(Syncs::NotReadable),
         Err(error) => Err(FleetError::Observe {
             source: Box::new(error),
         }),
+    }
+}
+
+impl Syncs {
+    /// Returns those that write a fleet by themselves.
+    pub fn followers(&self, fleet_id: &str) -> Followers {
+        let Self::Known(syncs) = self else {
+            return Followers::NotReadable;
+        };
+        let mut names: Vec<String> = syncs
+            .iter()
+            .filter(|sync| follows(sync, fleet_id))
+            .filter_map(Object::id)
+            .map(|id| format!("{}/{}", id.namespace, id.name))
+            .collect();
+        names.sort();
+        Followers::Known(names)
     }
 }
 

@@ -53,6 +53,14 @@ pub enum Claim {
     Refused(Holder),
 }
 
+/// How asking for a lease begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    Look,
+    /// Where there is probably none yet: one request less if so, and one more if not.
+    Create,
+}
+
 /// One process's part in an election.
 pub struct Elector {
     client: Client,
@@ -132,13 +140,18 @@ impl Elector {
     /// *Effects*: one read a look; one write to claim.
     pub async fn claim(
         &mut self,
+        first: First,
         wait: Duration,
         mut waiting: impl FnMut(&Holder),
     ) -> Result<Claim, ClientError> {
         let begun = self.now();
         let patience = begun + wait.max(self.election.params.duration);
         let mut before: Option<Holder> = None;
-        let mut asked = self.look().await;
+        let mut asked = match first {
+            First::Look => self.look().await,
+            // What is not known yet is taken for free, and a write then finds out.
+            First::Create => Ok(()),
+        };
         loop {
             if let Err(error) = asked {
                 if !is_passing(&error) || self.now() >= patience {

@@ -13,4 +13,4 @@ mod decide;
 mod elector;
 
 pub use decide::{Decision, Moment, Params, View, decide};
-pub use elector::{Claim, Election, Elector, Found, Holder, find, take_away};
+pub use elector::{Claim, Election, Elector, First, Found, Holder, find, take_away};

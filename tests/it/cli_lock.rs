@@ -176,3 +176,111 @@ async fn a_run_whose_lock_is_taken_away_stops_and_says_so() {
     assert_eq!(fleet.run(&["apply", "-y"]).await.code, 0);
     assert_eq!(fleet.names().await.len(), 31);
 }
+
+/// Writes of the lock and of what the hub remembers, and reads of either, as `lock PATCH`.
+fn of_the_run(proxy: &Proxy) -> Vec<String> {
+    let what = |uri: &str| match uri {
+        _ if uri.contains("/leases/") => Some("lock"),
+        _ if uri.contains("/configmaps/k0smotron-fleet-operator") => None,
+        _ if uri.contains("/configmaps/k0smotron-fleet-") => Some("memory"),
+        _ if uri.contains("/k0smotronclusters/") => Some("cluster"),
+        _ => None,
+    };
+    let seen = proxy.seen().into_iter();
+    seen.filter_map(|seen| Some(format!("{} {}", what(&seen.uri)?, seen.method)))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_first_run_of_a_fleet_makes_its_lock_and_its_memory_with_a_request_each() {
+    let fleet = Fleet::new("first", "").await;
+    fleet.cluster("berlin", ONE);
+    let proxy = Proxy::start(fleet.servers).await;
+    let through = fleet.through(&proxy);
+    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
+    let output = through
+        .run(&[&["apply", "-y", "--first-apply"][..], &parent].concat())
+        .await;
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let expected = [
+        "memory GET",
+        "lock PATCH",
+        "memory PATCH",
+        "cluster PATCH",
+        "lock PATCH",
+    ];
+    assert_eq!(of_the_run(&proxy), expected);
+    proxy.forget();
+    fleet.cluster("paris", ONE);
+    let output = through.run(&[&["apply", "-y"][..], &parent].concat()).await;
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let expected = [
+        "memory GET",
+        "lock GET",
+        "lock PATCH",
+        "memory PATCH",
+        "cluster PATCH",
+        "lock PATCH",
+    ];
+    assert_eq!(of_the_run(&proxy), expected);
+}
+
+#[tokio::test]
+async fn a_lock_that_is_older_than_the_memory_is_taken_only_when_it_is_free() {
+    let fleet = Fleet::new("older", "").await;
+    fleet.cluster("berlin", ONE);
+    let first = ["apply", "-y", "--first-apply", "--lock-timeout", "0s"];
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": fleet.lock_name(), "namespace": fleet.namespace.name}});
+    let kubeconfig = fleet.servers.kubeconfig();
+    let create = ["create", "-f", "-"];
+    let lease = lease.to_string();
+    let created = fleet.servers.kubectl_with(&kubeconfig, &create, &lease).await;
+    created.success();
+    fleet.locked_by_somebody(3600).await;
+    let output = fleet.run(&first).await;
+    assert_eq!(output.code, 4, "{}", output.stderr);
+    assert!(output.stderr.contains(HOLDER), "{}", output.stderr);
+    assert!(fleet.names().await.is_empty());
+    assert_eq!(fleet.run(&["unlock", "-y"]).await.code, 0);
+    assert_eq!(fleet.run(&first).await.code, 0);
+    assert_eq!(fleet.names().await, ["berlin"]);
+}
+
+#[tokio::test]
+async fn a_fleet_that_somebody_else_makes_known_meanwhile_is_planned_again_first() {
+    let fleet = Fleet::new("meanwhile", "").await;
+    fleet.cluster("berlin", ONE);
+    let proxy = Proxy::start(fleet.servers).await;
+    // Both runs find no memory; this one comes to write it when the other has.
+    let slow = Action::Delay(Duration::from_secs(3));
+    proxy.add(Rule::new(slow).writes().path("/configmaps/"));
+    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
+    let process = fleet
+        .through(&proxy)
+        .start(&[&["apply", "-y", "--first-apply"][..], &parent].concat());
+    eventually("it has the lock and is about to write", SOON, async || {
+        of_the_run(&proxy)
+            .contains(&"memory PATCH".to_owned())
+            .then_some(())
+    })
+    .await;
+    let registered = fleet.run(&["init", "--hub"]).await;
+    assert_eq!(registered.code, 0, "{}", registered.stderr);
+    assert!(
+        registered.stdout.contains("registered: "),
+        "{}",
+        registered.stdout
+    );
+    let status = eventually("it ends", SOON, async || process.ended()).await;
+    let log = process.log();
+    assert_eq!(status.code(), Some(4), "{log}");
+    assert!(
+        log.contains("was changed by another run since this plan was made"),
+        "{log}"
+    );
+    assert!(log.contains("nothing was written; plan and apply again"), "{log}");
+    assert!(fleet.names().await.is_empty());
+    assert_eq!(fleet.holder().await, "", "it gave the lock back");
+    assert_eq!(fleet.run(&["apply", "-y"]).await.code, 0);
+}

@@ -141,9 +141,9 @@ async fn missing_rights_are_named() {
     note: not known whether k0smotron runs clusters of the same names: not allowed to list clusters.k0smotron.io in namespace `NS`
     warning: it is not known whether a FleetSync follows this fleet: they may not be listed
     error: cannot take the lock of the fleet
-    caused by: not allowed to get leases.coordination.k8s.io in namespace `NS`
-    caused by: leases.coordination.k8s.io "k0smotron-fleet-acme-7f3a" is forbidden: User "system:serviceaccount:NS:tenant" cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "NS"
-    hint: a Role or ClusterRole must grant it; ask with `kubectl auth can-i get leases.coordination.k8s.io --namespace NS`
+    caused by: not allowed to patch leases.coordination.k8s.io in namespace `NS`
+    caused by: leases.coordination.k8s.io "k0smotron-fleet-acme-7f3a" is forbidden: User "system:serviceaccount:NS:tenant" cannot patch resource "leases" in API group "coordination.k8s.io" in the namespace "NS"
+    hint: a Role or ClusterRole must grant it; ask with `kubectl auth can-i patch leases.coordination.k8s.io --namespace NS`
     --- exit 1
     "#);
 }

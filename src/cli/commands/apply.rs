@@ -205,7 +205,13 @@ async fn apply_saved(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui) -> R
         path: Path::new("."),
         revision: saved.revision.as_deref(),
     };
-    writers::check(&arguments.overrides, access, fleet.as_ref(), &live, written, ui).await?;
+    let syncs = match &fleet {
+        Some(_) => arguments.overrides.syncs(&client).await?,
+        None => None,
+    };
+    arguments
+        .overrides
+        .check(syncs.as_ref(), fleet.as_ref(), &live, written, ui)?;
     let lock = arguments.lock(access, fleet.as_ref(), &live, ui).await?;
     let write = async {
         let (live, checked) = match lock.as_ref().and_then(Lock::after) {
@@ -286,7 +292,10 @@ async fn write_saved(
 }
 
 async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
-    let (prepared, client) = flow::prepare(&arguments.plan, None, Asking::Nothing, ui).await?;
+    let overrides = arguments.overrides;
+    let syncs = move |client| async move { overrides.syncs(&client).await };
+    let (prepared, client, syncs) =
+        flow::prepare_and_ask(&arguments.plan, None, Asking::Nothing, syncs, ui).await?;
     let access = flow::access(&client, &arguments.plan.hub);
     let fleet = prepared.files.reading.fleet.clone().filter(|_| prepared.writes());
     show(&prepared, arguments, ui)?;
@@ -297,15 +306,7 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         path: &path,
         revision: prepared.files.tree.revision.as_deref(),
     };
-    writers::check(
-        &arguments.overrides,
-        access,
-        fleet.as_ref(),
-        &prepared.live,
-        written,
-        ui,
-    )
-    .await?;
+    overrides.check(syncs.as_ref(), fleet.as_ref(), &prepared.live, written, ui)?;
     let approved = approve(&prepared, arguments, ui)?;
     let lock = arguments.lock(access, fleet.as_ref(), &prepared.live, ui).await?;
     let write = async {
@@ -315,12 +316,12 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
             Some(_) => {
                 let Prepared {
                     files,
-                    live,
                     plan,
                     loosened,
                     ..
                 } = prepared;
-                let again = flow::prepare_again(files, &arguments.plan, None, &client, live.hub).await?;
+                let facts = fleet::facts(&client, access.operator).await?;
+                let again = flow::prepare_again(files, &arguments.plan, None, &client, facts).await?;
                 let approved = if again.plan == plan && again.loosened == loosened {
                     approved
                 } else {

@@ -60,11 +60,11 @@ async fn with_hub(arguments: &Arguments, directory: &Path, ui: &mut Ui) -> Resul
     };
     fleet::check_hub(Some(fleet), &found)?;
     let namespace = &arguments.connection.parent_namespace;
-    let is_new = fleet::register(&client, fleet, namespace).await?;
+    let registered = fleet::register(&client, &fleet::Parent::new(fleet), namespace).await?;
     let parent = fleet::parent::id(namespace, &fleet.spec.id);
-    ui.answer(&match is_new {
-        fleet::Registered::Now => format!("registered: {parent} on {}\n", found.server),
-        fleet::Registered::Before => format!("registered already: {parent} on {}\n", found.server),
+    ui.answer(&match registered {
+        Some(_) => format!("registered: {parent} on {}\n", found.server),
+        None => format!("registered already: {parent} on {}\n", found.server),
     })?;
     if let (None, Some(uid)) = (&fleet.spec.hub.uid, &found.uid) {
         ui.hint(&format!(
