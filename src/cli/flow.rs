@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::args::{Hub, Selection, Source};
@@ -16,7 +17,7 @@ use super::show::{json, text};
 use super::source::{self, Files, OnErrors};
 use super::ui::Ui;
 use crate::client::Client;
-use crate::fleet::{self, Access, Admission, FleetError, HubFacts, Live, PlanOptions, select};
+use crate::fleet::{self, Access, Admission, Ahead, FleetError, HubFacts, Live, PlanOptions, select};
 use crate::object::{Object, ObjectId};
 use crate::observe::Snapshot;
 use crate::plan::{Loosened, Plan, Prune};
@@ -139,17 +140,28 @@ where
     A: Future<Output = Result<T, FleetError>> + Send + 'static,
 {
     let hub = arguments.hub.clone();
+    let (expects, expected) = oneshot::channel();
     let asking_hub = AbortOnDropHandle::new(tokio::spawn(async move {
         let client = hub::connect(&hub).await?;
         let (facts, besides) = tokio::join!(fleet::facts(&client, hub.operator()), besides(client.clone()));
-        Ok::<_, CliError>((facts?, besides?, client))
+        let (facts, besides) = (facts?, besides?);
+        let ahead = match expected.await {
+            Ok(fleet) => fleet::look_ahead(access(&client, &hub), &facts, &fleet).await,
+            Err(_) => None,
+        };
+        Ok::<_, CliError>((HubLook { facts, ahead }, besides, client))
     }));
     // While the hub answers, which may be far away. This is the thread that waits for the runtime, and none of its own:
-    // nobody is kept from connecting. What is wrong with the files is told before what is wrong with the hub.
-    let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
+    // nobody is kept from asking. What is wrong with the files is told before what is wrong with the hub.
+    let expects = |fleet| {
+        // Nobody listens when the hub could not be asked, which is told below.
+        let _ = expects.send(fleet);
+    };
+    let on_errors = OnErrors::of(arguments.keep_going);
+    let files = source::read_reported(&arguments.source, on_errors, expects, ui)?;
     let answered = asking_hub.await;
-    let (facts, besides, client) = answered.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
-    let mut prepared = prepare_again(files, arguments, renderer_revision, &client, facts).await?;
+    let (look, besides, client) = answered.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
+    let mut prepared = prepare_again(files, arguments, renderer_revision, &client, look).await?;
     say(&prepared.notes, ui);
     if asking == Asking::Admission {
         let access = access(&client, &arguments.hub);
@@ -158,16 +170,22 @@ where
     Ok((prepared, client, besides))
 }
 
-/// Looks and plans with files that were read, at a hub whose facts are known. Writes nothing.
+/// What is known of a hub before the files are.
+pub struct HubLook {
+    pub facts: HubFacts,
+    pub ahead: Option<Ahead>,
+}
+
+/// Looks and plans with files that were read. Writes nothing.
 pub async fn prepare_again(
     files: Files,
     arguments: &PlanArguments,
     renderer_revision: Option<u32>,
     client: &Client,
-    facts: HubFacts,
+    look: HubLook,
 ) -> Result<Prepared, CliError> {
     let access = access(client, &arguments.hub);
-    let live = fleet::look_at_known(access, facts, &files.reading).await?;
+    let live = fleet::look_at_known(access, look.facts, look.ahead, &files.reading).await?;
     let options = options(arguments, renderer_revision, Timestamp::now());
     let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;
     let plan = narrow(whole, &arguments.selection, &files, &live);
@@ -190,7 +208,8 @@ pub async fn prepare_offline(
     snapshot: &Snapshot,
     ui: &mut Ui,
 ) -> Result<Prepared, CliError> {
-    let files = source::read_reported(&arguments.source, OnErrors::of(arguments.keep_going), ui)?;
+    let on_errors = OnErrors::of(arguments.keep_going);
+    let files = source::read_reported(&arguments.source, on_errors, |_| {}, ui)?;
     let live = fleet::offline::look(snapshot, &files.reading, &arguments.hub.parent_namespace)?;
     // The moment of the record: a certificate that is renewed since then was not when the hub looked like that.
     let options = options(arguments, renderer_revision, snapshot.taken_at);

@@ -9,6 +9,7 @@ use super::args::Source;
 use super::error::{CliError, ErrorKind};
 use super::show::findings;
 use super::ui::Ui;
+use crate::api::fleet::Fleet;
 use crate::compose::{self, Reading};
 use crate::diagnostic::SourceTree;
 use crate::load;
@@ -167,9 +168,20 @@ impl OnErrors {
     }
 }
 
-/// Reads what PATH names, as [`read`] does, and says what is wrong in it, as [`report`] does.
-pub fn read_reported(source: &Source, on_errors: OnErrors, ui: &mut Ui) -> Result<Files, CliError> {
-    let files = read(source)?;
+/// Reads what PATH names, as [`read`] does, and says what is wrong in it, as [`report`] does. `expects` is told the Fleet
+/// as soon as there is one, while all else is still to be read; whether it can be used is told by the end alone.
+pub fn read_reported(
+    source: &Source,
+    on_errors: OnErrors,
+    expects: impl FnOnce(Fleet),
+    ui: &mut Ui,
+) -> Result<Files, CliError> {
+    let tree = tree(source)?;
+    if let Some(fleet) = compose::fleet_in(&tree, load::FLEET_FILE) {
+        expects(fleet);
+    }
+    let reading = compose::read(&tree);
+    let files = Files { tree, reading };
     report(&files, on_errors, ui)?;
     Ok(files)
 }

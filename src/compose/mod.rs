@@ -94,6 +94,12 @@ pub fn read(tree: &SourceTree) -> Reading {
     read_watched(tree, &mut |_, _, _| {})
 }
 
+/// Reads the Fleet alone, from the file that usually holds it and little else: a first look, long before all is read.
+/// `None` when it is not there or not right; [`read`] tells what is wrong, and whether there is another one.
+pub fn fleet_in(tree: &SourceTree, path: &str) -> Option<Fleet> {
+    validate::parts(parse::documents_of_small(tree, path)).0.fleet
+}
+
 /// Where a cluster is written that inherits nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WrittenIn {

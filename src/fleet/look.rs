@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 
 use super::{FleetError, Hub, OperatorSource, StoredParent, check_hub, identify, operator, recall};
 use crate::api::fleet::Fleet;
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::compose::Reading;
 use crate::object::{ObjectId, Observed, kinds};
 use crate::observe;
@@ -34,6 +34,16 @@ pub struct Access<'a> {
 pub struct HubFacts {
     pub hub: Hub,
     pub operator: HubOperator,
+}
+
+/// What was seen of a fleet before its files were read.
+#[derive(Clone, Debug)]
+pub struct Ahead {
+    fleet_id: String,
+    parent: Option<StoredParent>,
+    /// Those that the hub remembers.
+    namespaces: BTreeSet<String>,
+    observed: Observed,
 }
 
 /// The live side of a fleet.
@@ -70,17 +80,59 @@ pub async fn facts(client: &Client, source: OperatorSource<'_>) -> Result<HubFac
 /// *Effects*: those of [`facts`]; one GET each for the parent and every namespace without a cluster; the lists of
 /// [`observe::fleet`] and [`observe::upstream`]. Nothing is written.
 pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetError> {
-    look_at_known(access, facts(access.memory, access.operator).await?, reading).await
+    look_at_known(
+        access,
+        facts(access.memory, access.operator).await?,
+        None,
+        reading,
+    )
+    .await
 }
 
-/// Looks as [`look`] does, at a hub whose facts are known.
+/// Looks as [`look`] does, at a hub whose facts are known; what was looked at ahead is not asked again.
 pub async fn look_at_known(
     access: Access<'_>,
     facts: HubFacts,
+    ahead: Option<Ahead>,
     reading: &Reading,
 ) -> Result<Live, FleetError> {
     let (in_files, rejected) = (namespaces_of_clusters(reading), namespaces_of_rejected(reading));
-    look_at(access, facts, reading.fleet.as_ref(), in_files, rejected).await
+    look_at(access, facts, ahead, reading.fleet.as_ref(), in_files, rejected).await
+}
+
+/// Looks where the hub remembers clusters of a fleet, while its files are still being read.
+///
+/// *Shape*: what cannot be read is not there: [`look_at_known`] asks again, and says why.
+/// *Effects*: none at another hub than the Fleet names; else one GET of the parent, and the lists of [`look`] in the
+/// namespaces of the parent.
+pub async fn look_ahead(access: Access<'_>, facts: &HubFacts, fleet: &Fleet) -> Option<Ahead> {
+    check_hub(Some(fleet), &facts.hub).ok()?;
+    let parent = recall(access.memory, &fleet.spec.id, access.parent_namespace)
+        .await
+        .ok()?;
+    let namespaces = all_namespaces(&BTreeSet::new(), BTreeSet::new(), parent.as_ref());
+    let observed = clusters(access.clusters, &namespaces).await.ok()?;
+    Some(Ahead {
+        fleet_id: fleet.spec.id.clone(),
+        parent,
+        namespaces,
+        observed,
+    })
+}
+
+/// Reads the clusters in these namespaces, and the names of those that the Go operator k0smotron runs there. No namespace
+/// holds none.
+async fn clusters(client: &Client, namespaces: &BTreeSet<String>) -> Result<Observed, ClientError> {
+    // No namespace at all would mean every namespace.
+    if namespaces.is_empty() {
+        return Ok(Observed::default());
+    }
+    let (mut observed, upstream) = tokio::try_join!(
+        observe::fleet(client, namespaces),
+        observe::upstream(client, namespaces),
+    )?;
+    observed.merge(upstream);
+    Ok(observed)
 }
 
 pub(super) fn namespaces_of_clusters(reading: &Reading) -> BTreeSet<String> {
@@ -108,32 +160,34 @@ pub(super) fn all_namespaces(
 pub(super) async fn look_at(
     access: Access<'_>,
     facts: HubFacts,
+    ahead: Option<Ahead>,
     fleet: Option<&Fleet>,
     in_files: BTreeSet<String>,
     others: BTreeSet<String>,
 ) -> Result<Live, FleetError> {
     let HubFacts { hub, operator } = facts;
     check_hub(fleet, &hub)?;
-    let parent = match fleet {
-        Some(fleet) => recall(access.memory, &fleet.spec.id, access.parent_namespace).await?,
-        None => None,
+    let ahead = ahead.filter(|ahead| fleet.is_some_and(|fleet| fleet.spec.id == ahead.fleet_id));
+    let (parent, seen) = match (fleet, ahead) {
+        (Some(_), Some(ahead)) => (ahead.parent, Some((ahead.namespaces, ahead.observed))),
+        (Some(fleet), None) => {
+            let parent = recall(access.memory, &fleet.spec.id, access.parent_namespace).await?;
+            (parent, None)
+        }
+        (None, _) => (None, None),
     };
     let namespaces = all_namespaces(&in_files, others, parent.as_ref());
-    // No namespace at all would mean every namespace.
-    let observe = async {
-        if namespaces.is_empty() {
-            return Ok(Observed::default());
+    let observed = match seen {
+        Some((seen, observed)) if seen == namespaces => observed,
+        // The files name namespaces that the hub does not remember.
+        Some(_) | None => {
+            clusters(access.clusters, &namespaces)
+                .await
+                .map_err(|error| FleetError::Observe {
+                    source: Box::new(error),
+                })?
         }
-        let (mut observed, upstream) = tokio::try_join!(
-            observe::fleet(access.clusters, &namespaces),
-            observe::upstream(access.clusters, &namespaces),
-        )?;
-        observed.merge(upstream);
-        Ok(observed)
     };
-    let observed = observe.await.map_err(|error| FleetError::Observe {
-        source: Box::new(error),
-    })?;
     let with_clusters: BTreeSet<&str> = observed
         .objects
         .iter()

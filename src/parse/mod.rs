@@ -32,6 +32,9 @@ use crate::object::in_shares_of;
 /// Fewest bytes of text that are worth a thread.
 const SHARE_BYTES_MIN: usize = 64 * 1024;
 
+/// Largest file that is small: a Fleet with all its comments, and not the clusters of hundreds of sites.
+const SMALL_BYTES_MAX: usize = 16 * 1024;
+
 /// One document of a file. Empty documents (only comments, or nothing between `---`) are not documents.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
@@ -71,6 +74,16 @@ pub fn documents(tree: &SourceTree) -> (Vec<Document>, Findings) {
         findings.extend(problems);
     }
     (documents, findings)
+}
+
+/// Reads one small file alone, as [`documents`] reads it among the others. A larger one is not worth to be read twice.
+pub fn documents_of_small(tree: &SourceTree, path: &str) -> Vec<Document> {
+    let mut files = tree.whole_files().into_iter();
+    let found = files.find(|(_, file)| file.path == path && file.content.len() <= SMALL_BYTES_MAX);
+    match found {
+        Some((id, file)) if !is_of_this_program(&file.content) => file_documents(id, file).0,
+        Some(_) | None => Vec::new(),
+    }
 }
 
 /// Says whether a file was written by this program itself (a saved plan, a snapshot), as its first field says. It may

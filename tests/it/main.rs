@@ -12,6 +12,7 @@ mod api_reference;
 mod api_rules;
 mod cli;
 mod cli_adopt;
+mod cli_ahead;
 mod cli_canary;
 mod cli_controller;
 mod cli_convert;

@@ -17,7 +17,7 @@ use crate::cli::args::{Format, Output};
 use crate::cli::confirm::{self, Answers};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::flow::{self, Asking, PlanArguments, Prepared};
+use crate::cli::flow::{self, Asking, HubLook, PlanArguments, Prepared};
 use crate::cli::hub;
 use crate::cli::plan_file;
 use crate::cli::progress;
@@ -320,8 +320,11 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
                     loosened,
                     ..
                 } = prepared;
-                let facts = fleet::facts(&client, access.operator).await?;
-                let again = flow::prepare_again(files, &arguments.plan, None, &client, facts).await?;
+                let look = HubLook {
+                    facts: fleet::facts(&client, access.operator).await?,
+                    ahead: None,
+                };
+                let again = flow::prepare_again(files, &arguments.plan, None, &client, look).await?;
                 let approved = if again.plan == plan && again.loosened == loosened {
                     approved
                 } else {
