@@ -39,7 +39,9 @@ pub use notes::notes;
 pub use operator::{OperatorSource, operator};
 pub use parent::{Parent, StoredParent};
 pub use planning::{PlanOptions, Sight, children, content, differing, plan, upgrade};
-pub use protection::{Protection, protect, unprotect};
+pub use protection::{
+    Marks, Protection, holders, is_protected, mark_holder, marked_holders, protect, unmark_holder, unprotect,
+};
 pub use rolling::{evidence, steer};
 pub use run::{Executed, FirstApply, Pace, RunOptions, Subject, execute, may_write};
 pub use saved::{Values, check, look_again, save};

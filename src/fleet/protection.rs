@@ -1,5 +1,7 @@
 //! Protection of one cluster from deletion, and of what would take it along.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::FleetError;
@@ -10,6 +12,14 @@ use crate::plan::FailureKind;
 
 /// Name of the definition of clusters.
 const DEFINITION: &str = "k0smotronclusters.k0smotron.io";
+
+/// Whose mark is taken away from what holds no protected cluster any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    OfAnybody,
+    /// One that somebody has written with another tool stays.
+    OfThisProgram,
+}
 
 /// What came of it.
 #[derive(Debug)]
@@ -34,8 +44,8 @@ pub async fn protect(client: &Client, cluster: &ObjectId) -> Result<Option<Prote
         hold(client, cluster, &live, annotations).await.map_err(failed)?;
     }
     let mut left = Vec::new();
-    for holder in holders(cluster) {
-        if let Err(error) = mark(client, &holder).await {
+    for holder in holders(&cluster.namespace) {
+        if let Err(error) = mark_holder(client, &holder).await {
             left.push((holder, error));
         }
     }
@@ -58,42 +68,44 @@ pub async fn unprotect(client: &Client, cluster: &ObjectId) -> Result<Option<Pro
         let_go(client, cluster, &live, &metadata).await.map_err(failed)?;
     }
     let mut left = Vec::new();
-    for holder in holders(cluster) {
-        if let Err(error) = unmark(client, &holder).await {
+    for holder in holders(&cluster.namespace) {
+        if let Err(error) = unmark_holder(client, &holder, Marks::OfAnybody).await {
             left.push((holder, error));
         }
     }
     Ok(Some(Protection { was_before, left }))
 }
 
-fn is_protected(live: &Object) -> bool {
+/// Says whether a cluster is protected from deletion.
+pub fn is_protected(live: &Object) -> bool {
     live.annotation(labels::PROTECT) == Some("true")
 }
 
-/// What would take the cluster along when it is deleted.
-fn holders(cluster: &ObjectId) -> [ObjectId; 2] {
+/// What would take a cluster along when it is deleted: its namespace and the definition of clusters.
+pub fn holders(namespace: &str) -> [ObjectId; 2] {
     [
-        ObjectId::new(kinds::NAMESPACE, "", &cluster.namespace),
+        ObjectId::new(kinds::NAMESPACE, "", namespace),
         ObjectId::new(kinds::CUSTOM_RESOURCE_DEFINITION, "", DEFINITION),
     ]
 }
 
-async fn mark(client: &Client, holder: &ObjectId) -> Result<(), ClientError> {
+/// Marks what holds a protected cluster, so that the policies of `install` keep it.
+///
+/// *Effects*: one GET and, unless it is marked, one write.
+pub async fn mark_holder(client: &Client, holder: &ObjectId) -> Result<(), ClientError> {
     match client.get_metadata(holder).await? {
         Some(live) if live.label(labels::HOLDS_PROTECTED).is_none() => {
-            hold(
-                client,
-                holder,
-                &live,
-                json!({ "labels": { labels::HOLDS_PROTECTED: "true" } }),
-            )
-            .await
+            let mark = json!({ "labels": { labels::HOLDS_PROTECTED: "true" } });
+            hold(client, holder, &live, mark).await
         }
         Some(_) | None => Ok(()),
     }
 }
 
-async fn unmark(client: &Client, holder: &ObjectId) -> Result<(), ClientError> {
+/// Takes the mark away from what holds no protected cluster, as the server says at this moment.
+///
+/// *Effects*: one GET and, if it is marked, one list; where nothing protected is left, one write.
+pub async fn unmark_holder(client: &Client, holder: &ObjectId, whose: Marks) -> Result<(), ClientError> {
     let Some(live) = client.get_metadata(holder).await? else {
         return Ok(());
     };
@@ -108,8 +120,26 @@ async fn unmark(client: &Client, holder: &ObjectId) -> Result<(), ClientError> {
     if client.list_all(&clusters).await?.iter().any(is_protected) {
         return Ok(());
     }
-    let metadata = json!({ "labels": { labels::HOLDS_PROTECTED: Value::Null } });
-    let_go(client, holder, &live, &metadata).await
+    match whose {
+        Marks::OfAnybody => {
+            let metadata = json!({ "labels": { labels::HOLDS_PROTECTED: Value::Null } });
+            let_go(client, holder, &live, &metadata).await
+        }
+        // To apply nothing takes away what nobody else has applied.
+        Marks::OfThisProgram => hold(client, holder, &live, json!({})).await,
+    }
+}
+
+/// Looks for everything that is marked.
+///
+/// *Effects*: one paged list of namespaces, and one GET of the definition.
+pub async fn marked_holders(client: &Client) -> Result<BTreeSet<ObjectId>, ClientError> {
+    let namespaces = ListQuery::new(kinds::NAMESPACE, "").with_labels(labels::HOLDS_PROTECTED);
+    let listed = client.list_all(&namespaces.metadata_only()).await?;
+    let definition = ObjectId::new(kinds::CUSTOM_RESOURCE_DEFINITION, "", DEFINITION);
+    let definition = client.get_metadata(&definition).await?;
+    let marked = definition.filter(|live| live.label(labels::HOLDS_PROTECTED).is_some());
+    Ok(listed.iter().chain(&marked).filter_map(Object::id).collect())
 }
 
 /// Takes metadata away from the very version of an object that was read.

@@ -9,6 +9,7 @@
 
 mod classes;
 mod events;
+mod holders;
 mod leaving;
 mod looking;
 mod members;
@@ -44,6 +45,7 @@ use crate::plan::Fights;
 use crate::queue::{Next, Queue};
 use crate::render::Settings;
 use classes::Classes;
+use holders::Protected;
 use looking::Look;
 use metrics::PassLabels;
 use pass::{PassError, Passed};
@@ -85,6 +87,7 @@ pub struct Operator {
     given: Mutex<BTreeMap<ObjectId, BTreeMap<KeyPurpose, Given>>>,
     /// Fields that somebody else takes back.
     fights: Mutex<Fights>,
+    protected: Protected,
     ready: watch::Sender<bool>,
 }
 
@@ -111,6 +114,7 @@ impl Operator {
             deferred: Mutex::default(),
             given: Mutex::default(),
             fights: Mutex::default(),
+            protected: Protected::default(),
             options,
             store: Mutex::new(Store {
                 objects: Cache::new(labels::OPERATOR_MANAGER),
@@ -169,10 +173,13 @@ impl Operator {
             () = stop.cancelled() => return,
         }
         let mut passes = JoinSet::new();
+        let holders = holders::keep(self, &stop);
+        tokio::pin!(holders);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                () = &mut holders => break,
                 Some(_) = passes.join_next(), if !passes.is_empty() => {}
                 key = self.queue.take(), if passes.len() < self.options.concurrency.max(1) => {
                     passes.spawn(self.clone().pass(key));

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::KindLabels;
 use super::{CHILDREN, Operator, is_root, sources};
 use crate::client::{ClientError, ListQuery, WatchEvent, chain};
+use crate::fleet;
 use crate::object::{Kind, News, Object, ObjectId, kinds};
 use crate::observe::{child_query, is_optional, our_selector};
 use crate::plan::FailureKind;
@@ -154,10 +155,14 @@ impl Operator {
             }
             return;
         }
+        let is_protected = fleet::is_protected(&object);
         let mut store = self.store();
         let Some((id, news)) = store.objects.note(object) else {
             return;
         };
+        if news != News::None && id.kind == kinds::K0SMOTRON_CLUSTER {
+            self.protected.note(&id, is_protected);
+        }
         let when = match news {
             News::None => return,
             News::Content if is_root(id.kind) => When::Now,
@@ -229,6 +234,7 @@ impl Operator {
 
     /// Asks for the passes over what an object that is gone leaves behind: what it belonged to, and who may have its name.
     fn ask_gone(&self, id: ObjectId, parent: Option<ObjectId>) {
+        self.protected.note(&id, false);
         if id.kind == kinds::K0SMOTRON_CLUSTER {
             self.ask_related(&id);
         } else if let Some(cluster) = &parent {

@@ -1,6 +1,7 @@
 //! The controller as it is installed: with its own account, its lease, and no right it does not need.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use crate::support::{Options, Servers, crds, eventually, hosting};
 
 const SOON: Duration = Duration::from_secs(60);
 const NAMESPACE: &str = "k0smotron-fleet";
+const MARK: &str = "fleet.k0smotron.io/holds-protected=true";
 
 /// `patch k0smotron.io/k0smotronclusters/status`.
 fn right(verb: &str, group: &str, resource: &str) -> String {
@@ -107,6 +109,8 @@ async fn the_installed_account_has_the_rights_it_needs_and_uses_those_it_has() {
         .kubectl(&["create", "namespace", "tenant-7"])
         .await
         .success();
+    let by_hand = ["label", "namespace", "default", MARK];
+    servers.kubectl(&by_hand).await.success();
     let _kubelet = Kubelet::start(client.clone(), Some("tenant-7"), Policy::Ready);
     let _answers = Answers::start(client.clone(), Some("tenant-7"));
     let account = servers.service_account(NAMESPACE, NAMESPACE).await;
@@ -155,6 +159,7 @@ async fn the_installed_account_has_the_rights_it_needs_and_uses_those_it_has() {
     for name in ["port", "volume"] {
         ready(&servers, name).await;
     }
+    what_holds_protected_clusters_is_kept(&servers, &account).await;
     create(
         "port",
         json!({ "service": { "type": "ClusterIP" }, "externalAddress": "kmc-port.tenant-7.svc" }),
@@ -196,7 +201,8 @@ async fn the_installed_account_has_the_rights_it_needs_and_uses_those_it_has() {
 
     let user = format!("system:serviceaccount:{NAMESPACE}:{NAMESPACE}");
     let mut events = servers.audit.since(&client, Mark::BEGINNING).await;
-    events.retain(|event| event.user == user && !event.resource.is_empty());
+    events.retain(|event| event.user == user && event.user_agent.starts_with("k0smotron-fleet/"));
+    events.retain(|event| !event.resource.is_empty());
     let refused: BTreeSet<String> = events
         .iter()
         .filter(|event| event.code == 403)
@@ -214,6 +220,70 @@ async fn the_installed_account_has_the_rights_it_needs_and_uses_those_it_has() {
         .filter(|right| !used.contains(right));
     let unexplained: Vec<String> = unused.filter(|right| !is_explained(right)).collect();
     assert_eq!(unexplained, [""; 0], "granted and not needed");
+}
+
+/// The controller marks what would take a protected cluster along, and takes its marks away again; it changes nothing else
+/// there, although it might.
+async fn what_holds_protected_clusters_is_kept(servers: &Servers, account: &Path) {
+    let holders = [
+        ["namespace", "tenant-7"],
+        ["customresourcedefinition", "k0smotronclusters.k0smotron.io"],
+    ];
+    let protect = |value: &'static str| {
+        let arguments = ["annotate", "k0c", "port", "volume", "-n", "tenant-7", value];
+        async move { servers.kubectl(&arguments).await.success() }
+    };
+    let delete = async |[kind, name]: [&str; 2]| {
+        let arguments = ["delete", kind, name, "--dry-run=server", "--wait=false"];
+        servers.kubectl(&arguments).await
+    };
+    protect("fleet.k0smotron.io/protect=true").await;
+    for holder in holders {
+        eventually("it is kept", SOON, async || {
+            let output = delete(holder).await;
+            match output.stderr.contains("it holds protected clusters") {
+                true => Ok(()),
+                false => Err(output.stderr + &output.stdout),
+            }
+        })
+        .await;
+    }
+    // What the rights of the account allow, and a policy does not.
+    let privileged = "pod-security.kubernetes.io/enforce=privileged";
+    for change in [
+        &["label", "namespace", "kube-system", privileged][..],
+        &["annotate", "namespace", "tenant-7", "example.org/a=b"],
+        &[
+            "label",
+            "customresourcedefinition",
+            "k0smotronclusters.k0smotron.io",
+            "a=b",
+        ],
+    ] {
+        let output = servers.kubectl_with(account, change, "").await;
+        assert!(
+            output.stderr.contains("changes nothing here but the label"),
+            "{}",
+            output.stderr
+        );
+    }
+    protect("fleet.k0smotron.io/protect-").await;
+    for holder in holders {
+        eventually("it is let go", SOON, async || {
+            let output = delete(holder).await;
+            match output.code {
+                0 => Ok(()),
+                _ => Err(output.stderr + &output.stdout),
+            }
+        })
+        .await;
+    }
+    let labels = ["get", "namespace", "-l", MARK, "-o", "name"];
+    assert_eq!(
+        servers.kubectl(&labels).await.success(),
+        "namespace/default\n",
+        "a mark of somebody else stays"
+    );
 }
 
 /// Rights that this test does not come to use, and when they are.
@@ -268,7 +338,7 @@ fn is_explained(right: &str) -> bool {
         (
             "a FleetSync is there",
             "list fleet.k0smotron.io/fleetsyncs watch fleet.k0smotron.io/fleetsyncs \
-             patch fleet.k0smotron.io/fleetsyncs/status get core/namespaces",
+             patch fleet.k0smotron.io/fleetsyncs/status",
         ),
     ];
     let (verb, resource) = right.split_once(' ').unwrap();
