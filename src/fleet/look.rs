@@ -177,26 +177,30 @@ pub(super) async fn look_at(
         (None, _) => (None, None),
     };
     let namespaces = all_namespaces(&in_files, others, parent.as_ref());
-    let observed = match seen {
-        Some((seen, observed)) if seen == namespaces => observed,
-        // The files name namespaces that the hub does not remember.
-        Some(_) | None => {
-            clusters(access.clusters, &namespaces)
-                .await
-                .map_err(|error| FleetError::Observe {
-                    source: Box::new(error),
-                })?
+    let observe = async {
+        match seen {
+            Some((seen, observed)) if seen == namespaces => Ok(observed),
+            // The files name namespaces that the hub does not remember.
+            Some(_) | None => clusters(access.clusters, &namespaces).await,
         }
     };
+    // What nobody remembers may well not be there, and is asked for at once: the hub may be far away.
+    let remembered = parent.as_ref().map(|stored| &stored.parent.namespaces);
+    let (known, new): (Vec<String>, Vec<String>) = in_files
+        .into_iter()
+        .partition(|namespace| remembered.is_some_and(|remembered| remembered.contains(namespace)));
+    let (observed, mut missing_namespaces) =
+        tokio::try_join!(observe, missing(access.clusters, new)).map_err(observe_failed)?;
     let with_clusters: BTreeSet<&str> = observed
         .objects
         .iter()
         .map(|(id, _)| id.namespace.as_str())
         .collect();
-    let unknown = in_files
+    let unknown = known
         .into_iter()
         .filter(|namespace| !with_clusters.contains(namespace.as_str()));
-    let missing_namespaces = missing(access.clusters, unknown.collect()).await?;
+    let others = missing(access.clusters, unknown.collect()).await;
+    missing_namespaces.extend(others.map_err(observe_failed)?);
     Ok(Live {
         hub,
         operator,
@@ -208,7 +212,7 @@ pub(super) async fn look_at(
 }
 
 /// Returns the namespaces that are not there. One that may not be read is taken to be there: the write will tell.
-async fn missing(client: &Client, namespaces: Vec<String>) -> Result<BTreeSet<String>, FleetError> {
+async fn missing(client: &Client, namespaces: Vec<String>) -> Result<BTreeSet<String>, ClientError> {
     let mut asked = futures::stream::iter(namespaces)
         .map(|name| async move {
             let found = client
@@ -225,12 +229,14 @@ async fn missing(client: &Client, namespaces: Vec<String>) -> Result<BTreeSet<St
                 missing.insert(name);
             }
             Err(error) if error.kind() == FailureKind::Forbidden => {}
-            Err(error) => {
-                return Err(FleetError::Observe {
-                    source: Box::new(error),
-                });
-            }
+            Err(error) => return Err(error),
         }
     }
     Ok(missing)
+}
+
+fn observe_failed(error: ClientError) -> FleetError {
+    FleetError::Observe {
+        source: Box::new(error),
+    }
 }
