@@ -21,7 +21,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// Protected clusters, as the watches tell.
 pub(super) struct Protected {
-    clusters: Mutex<BTreeSet<ObjectId>>,
+    /// Their names by namespace. No set is empty.
+    clusters: Mutex<BTreeMap<String, BTreeSet<String>>>,
     namespaces: watch::Sender<BTreeSet<String>>,
 }
 
@@ -39,14 +40,21 @@ impl Protected {
     pub(super) fn note(&self, cluster: &ObjectId, is_protected: bool) {
         // Nothing panics while it is held.
         let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = match is_protected {
-            true => clusters.insert(cluster.clone()),
-            false => clusters.remove(cluster),
-        };
-        if is_news {
-            let namespaces = clusters.iter().map(|cluster| cluster.namespace.clone()).collect();
-            self.namespaces.send_replace(namespaces);
+        let namespace = &cluster.namespace;
+        if is_protected {
+            let names = clusters.entry(namespace.clone()).or_default();
+            names.insert(cluster.name.clone());
+        } else if let Some(names) = clusters.get_mut(namespace) {
+            names.remove(&cluster.name);
+            if names.is_empty() {
+                clusters.remove(namespace);
+            }
         }
+        let holds_some = clusters.contains_key(namespace);
+        self.namespaces.send_if_modified(|known| match holds_some {
+            true => known.insert(namespace.clone()),
+            false => known.remove(namespace),
+        });
     }
 }
 
