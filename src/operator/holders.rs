@@ -131,24 +131,13 @@ mod tests {
 
     use super::*;
     use crate::client::stub::{Asked, Requests, server};
-    use crate::hosted::Reach;
     use crate::object::kinds;
-    use crate::operator::OperatorOptions;
-    use crate::render::Settings;
 
     const PROTECTED: (&str, bool) = ("berlin", true);
 
     fn operator(answer: impl FnMut(&Asked) -> (u16, Value) + Send + 'static) -> (Arc<Operator>, Requests) {
         let (client, requests) = server(answer);
-        let operator = Operator::new(OperatorOptions {
-            client,
-            namespaces: Vec::new(),
-            settings: Settings::standard(),
-            reach: Reach::Outside,
-            concurrency: 1,
-            instance: "test".to_owned(),
-        });
-        (operator, requests)
+        (crate::operator::tests::operator(client), requests)
     }
 
     fn note(operator: &Operator, (name, is_protected): (&str, bool)) {

@@ -11,7 +11,7 @@ use crate::client::stub::{Requests, server};
 use crate::object::Object;
 use crate::render::SourceFacts;
 
-fn operator(client: Client) -> Arc<Operator> {
+pub(super) fn operator(client: Client) -> Arc<Operator> {
     Operator::new(OperatorOptions {
         client,
         namespaces: Vec::new(),
