@@ -238,13 +238,12 @@ async fn load(kubeconfig: &Path, namespace: &Namespace, size: Size, marks: Marks
     let api: Api<k0smotron_fleet::api::K0smotronCluster> = Api::namespaced(client, &namespace.name);
     let parameters = PatchParams::apply("loader").force();
     let bodies: Vec<Value> = (0..size.count)
-        .map(|index| match marks {
-            Marks::None => cluster(&namespace.name, index, size.spec, 1),
-            Marks::OfAFleet => marked(
-                cluster(&namespace.name, index, size.spec, 1),
-                &namespace.name,
-                index,
-            ),
+        .map(|index| {
+            let cluster = cluster(&namespace.name, index, size.spec, 1);
+            match marks {
+                Marks::None => cluster,
+                Marks::OfAFleet => marked(cluster, &namespace.name, index),
+            }
         })
         .collect();
     let myself = Path::new("/proc/self");
