@@ -83,10 +83,11 @@ pub fn is_protected(live: &Object) -> bool {
 
 /// What would take a cluster along when it is deleted: its namespace and the definition of clusters.
 pub fn holders(namespace: &str) -> [ObjectId; 2] {
-    [
-        ObjectId::new(kinds::NAMESPACE, "", namespace),
-        ObjectId::new(kinds::CUSTOM_RESOURCE_DEFINITION, "", DEFINITION),
-    ]
+    [ObjectId::new(kinds::NAMESPACE, "", namespace), definition()]
+}
+
+fn definition() -> ObjectId {
+    ObjectId::new(kinds::CUSTOM_RESOURCE_DEFINITION, "", DEFINITION)
 }
 
 /// Marks what holds a protected cluster, so that the policies of `install` keep it.
@@ -136,8 +137,7 @@ pub async fn unmark_holder(client: &Client, holder: &ObjectId, whose: Marks) -> 
 pub async fn marked_holders(client: &Client) -> Result<BTreeSet<ObjectId>, ClientError> {
     let namespaces = ListQuery::new(kinds::NAMESPACE, "").with_labels(labels::HOLDS_PROTECTED);
     let listed = client.list_all(&namespaces.metadata_only()).await?;
-    let definition = ObjectId::new(kinds::CUSTOM_RESOURCE_DEFINITION, "", DEFINITION);
-    let definition = client.get_metadata(&definition).await?;
+    let definition = client.get_metadata(&definition()).await?;
     let marked = definition.filter(|live| live.label(labels::HOLDS_PROTECTED).is_some());
     Ok(listed.iter().chain(&marked).filter_map(Object::id).collect())
 }

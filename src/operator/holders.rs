@@ -85,17 +85,27 @@ pub(super) async fn keep(operator: &Operator, stop: &CancellationToken) {
     let mut failures: BTreeMap<ObjectId, String> = BTreeMap::new();
     loop {
         let wanted = wanted(&namespaces.borrow_and_update());
+        let to_mark: Vec<ObjectId> = wanted.difference(&marked).cloned().collect();
+        let to_unmark: Vec<ObjectId> = marked.difference(&wanted).cloned().collect();
         let mut failed = BTreeMap::new();
-        for holder in wanted.difference(&marked.clone()) {
-            match fleet::mark_holder(client, holder).await {
-                Ok(()) => drop(marked.insert(holder.clone())),
-                Err(error) => drop(failed.insert(holder.clone(), chain(&error))),
+        for holder in to_mark {
+            match fleet::mark_holder(client, &holder).await {
+                Ok(()) => {
+                    marked.insert(holder);
+                }
+                Err(error) => {
+                    failed.insert(holder, chain(&error));
+                }
             }
         }
-        for holder in marked.clone().difference(&wanted) {
-            match fleet::unmark_holder(client, holder, Marks::OfThisProgram).await {
-                Ok(()) => drop(marked.remove(holder)),
-                Err(error) => drop(failed.insert(holder.clone(), chain(&error))),
+        for holder in to_unmark {
+            match fleet::unmark_holder(client, &holder, Marks::OfThisProgram).await {
+                Ok(()) => {
+                    marked.remove(&holder);
+                }
+                Err(error) => {
+                    failed.insert(holder, chain(&error));
+                }
             }
         }
         for (holder, error) in &failed {
