@@ -16,8 +16,9 @@ use super::hub;
 use super::show::{json, text};
 use super::source::{self, Files, OnErrors};
 use super::ui::Ui;
+use super::writers::Overrides;
 use crate::client::Client;
-use crate::fleet::{self, Access, Admission, Ahead, FleetError, HubFacts, Live, PlanOptions, select};
+use crate::fleet::{self, Access, Admission, FleetError, HubFacts, Live, PlanOptions, Syncs, select};
 use crate::object::{Object, ObjectId};
 use crate::observe::Snapshot;
 use crate::plan::{Loosened, Plan, Prune};
@@ -49,6 +50,8 @@ pub struct Prepared {
     pub live: Live,
     pub options: PlanOptions,
     pub admission: Admission,
+    /// `None`: nobody asked. That they cannot be read matters to those alone who write.
+    pub syncs: Option<Result<Syncs, FleetError>>,
     /// The selected entries.
     pub plan: Arc<Plan>,
     /// What somebody should know besides.
@@ -106,13 +109,13 @@ pub fn access<'a>(client: &'a Client, hub: &'a Hub) -> Access<'a> {
     }
 }
 
-/// Whether the server is asked what it would say to the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the hub is asked besides.
+#[derive(Clone, Copy, Debug)]
 pub enum Asking {
-    /// By dry runs.
+    /// What it would say to the plan, by dry runs.
     Admission,
-    /// Not before the write itself.
-    Nothing,
+    /// Who else writes the fleet.
+    Writers(Overrides),
 }
 
 /// Reads, looks and plans. Writes nothing.
@@ -122,34 +125,22 @@ pub async fn prepare(
     asking: Asking,
     ui: &mut Ui,
 ) -> Result<(Prepared, Client), CliError> {
-    let nothing = |_| async { Ok(()) };
-    let (prepared, client, ()) = prepare_and_ask(arguments, renderer_revision, asking, nothing, ui).await?;
-    Ok((prepared, client))
-}
-
-/// Reads, looks and plans, while the hub is asked something else besides. Writes nothing.
-pub async fn prepare_and_ask<T, A>(
-    arguments: &PlanArguments,
-    renderer_revision: Option<u32>,
-    asking: Asking,
-    besides: impl FnOnce(Client) -> A + Send + 'static,
-    ui: &mut Ui,
-) -> Result<(Prepared, Client, T), CliError>
-where
-    T: Send + 'static,
-    A: Future<Output = Result<T, FleetError>> + Send + 'static,
-{
     let hub = arguments.hub.clone();
     let (expects, expected) = oneshot::channel();
     let asking_hub = AbortOnDropHandle::new(tokio::spawn(async move {
         let client = hub::connect(&hub).await?;
-        let (facts, besides) = tokio::join!(fleet::facts(&client, hub.operator()), besides(client.clone()));
-        let (facts, besides) = (facts?, besides?);
-        let ahead = match expected.await {
-            Ok(fleet) => fleet::look_ahead(access(&client, &hub), &facts, &fleet).await,
-            Err(_) => None,
+        let syncs = async {
+            match asking {
+                Asking::Admission => None,
+                Asking::Writers(overrides) => overrides.syncs(&client).await,
+            }
         };
-        Ok::<_, CliError>((HubLook { facts, ahead }, besides, client))
+        let (facts, syncs) = tokio::join!(fleet::facts(&client, hub.operator()), syncs);
+        let facts = match (facts?, expected.await) {
+            (facts, Ok(fleet)) => facts.look_ahead(access(&client, &hub), &fleet).await,
+            (facts, Err(_)) => facts,
+        };
+        Ok::<_, CliError>((facts, syncs, client))
     }));
     // While the hub answers, which may be far away. This is the thread that waits for the runtime, and none of its own:
     // nobody is kept from asking. What is wrong with the files is told before what is wrong with the hub.
@@ -160,32 +151,27 @@ where
     let on_errors = OnErrors::of(arguments.keep_going);
     let files = source::read_reported(&arguments.source, on_errors, expects, ui)?;
     let answered = asking_hub.await;
-    let (look, besides, client) = answered.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
-    let mut prepared = prepare_again(files, arguments, renderer_revision, &client, look).await?;
+    let (facts, syncs, client) = answered.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
+    let mut prepared = prepare_again(files, arguments, renderer_revision, &client, facts).await?;
+    prepared.syncs = syncs;
     say(&prepared.notes, ui);
-    if asking == Asking::Admission {
+    if let Asking::Admission = asking {
         let access = access(&client, &arguments.hub);
         prepared.admission = fleet::admission::admission(access, &prepared.plan).await;
     }
-    Ok((prepared, client, besides))
+    Ok((prepared, client))
 }
 
-/// What is known of a hub before the files are.
-pub struct HubLook {
-    pub facts: HubFacts,
-    pub ahead: Option<Ahead>,
-}
-
-/// Looks and plans with files that were read. Writes nothing.
+/// Looks and plans with files that were read, at a hub whose facts are known. Writes nothing.
 pub async fn prepare_again(
     files: Files,
     arguments: &PlanArguments,
     renderer_revision: Option<u32>,
     client: &Client,
-    look: HubLook,
+    facts: HubFacts,
 ) -> Result<Prepared, CliError> {
     let access = access(client, &arguments.hub);
-    let live = fleet::look_at_known(access, look.facts, look.ahead, &files.reading).await?;
+    let live = fleet::look_at_known(access, facts, &files.reading).await?;
     let options = options(arguments, renderer_revision, Timestamp::now());
     let whole = fleet::plan(access, &files.reading, &files.tree, &live, &options).await?;
     let plan = narrow(whole, &arguments.selection, &files, &live);
@@ -196,6 +182,7 @@ pub async fn prepare_again(
         live,
         options,
         admission: Admission::default(),
+        syncs: None,
         plan: plan.into(),
         loosened,
     })
@@ -220,6 +207,7 @@ pub async fn prepare_offline(
     let loosened = fleet::loosened(files.reading.fleet.as_ref(), &live, options.prune);
     Ok(Prepared {
         admission: Admission::not_asked(&plan, "planned with a snapshot"),
+        syncs: None,
         notes,
         files,
         live,

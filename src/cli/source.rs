@@ -26,22 +26,25 @@ pub struct Files {
     pub reading: Reading,
 }
 
+impl Files {
+    fn of(tree: SourceTree) -> Self {
+        let reading = compose::read(&tree);
+        Self { tree, reading }
+    }
+}
+
 /// Reads a directory, a file, a Git repository or, for `-`, standard input.
 ///
 /// *Errors*: what cannot be read at all, and a path that holds no file of a fleet. What is wrong *in* the files are
 /// findings.
 pub fn read(source: &Source) -> Result<Files, CliError> {
-    let tree = tree(source)?;
-    let reading = compose::read(&tree);
-    Ok(Files { tree, reading })
+    tree(source).map(Files::of)
 }
 
 /// Reads a directory or file of the disk.
 pub fn read_disk(path: &Path) -> Result<Files, CliError> {
     address(path)?;
-    let tree = something(load::directory(path)?, path)?;
-    let reading = compose::read(&tree);
-    Ok(Files { tree, reading })
+    something(load::directory(path)?, path).map(Files::of)
 }
 
 /// Reads the files without saying what they mean, as [`read`] does.
@@ -180,8 +183,7 @@ pub fn read_reported(
     if let Some(fleet) = compose::fleet_in(&tree, load::FLEET_FILE) {
         expects(fleet);
     }
-    let reading = compose::read(&tree);
-    let files = Files { tree, reading };
+    let files = Files::of(tree);
     report(&files, on_errors, ui)?;
     Ok(files)
 }

@@ -36,20 +36,20 @@ impl Overrides {
     /// Looks for syncs, unless they do not matter.
     ///
     /// *Effects*: one list of FleetSyncs.
-    pub async fn syncs(self, client: &Client) -> Result<Option<Syncs>, FleetError> {
+    pub async fn syncs(self, client: &Client) -> Option<Result<Syncs, FleetError>> {
         match self.override_sync {
-            true => Ok(None),
-            false => fleet::syncs(client).await.map(Some),
+            true => None,
+            false => Some(fleet::syncs(client).await),
         }
     }
 
     /// Refuses what another writer would undo, or what would undo another writer.
     ///
-    /// *Shape*: `syncs` are those of [`Self::syncs`].
+    /// *Shape*: `syncs` are those of [`Self::syncs`]. Without a `fleet` nothing is written, and nobody is in the way.
     /// *Effects*: reads the local repository.
     pub fn check(
         self,
-        syncs: Option<&Syncs>,
+        syncs: Option<Result<Syncs, FleetError>>,
         fleet: Option<&Fleet>,
         live: &Live,
         written: Written<'_>,
@@ -59,7 +59,7 @@ impl Overrides {
             return Ok(());
         };
         if let Some(syncs) = syncs {
-            followed(syncs, &fleet.spec.id, ui)?;
+            followed(&syncs?, &fleet.spec.id, ui)?;
         }
         let applied = live
             .parent

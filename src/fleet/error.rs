@@ -53,6 +53,13 @@ pub enum FleetError {
 }
 
 impl FleetError {
+    /// Says of an error that it kept somebody from reading what is on the hub.
+    pub(super) fn observe(error: ClientError) -> Self {
+        Self::Observe {
+            source: Box::new(error),
+        }
+    }
+
     /// Says whether a guard refused, before the first write.
     pub fn is_refusal(&self) -> bool {
         match self {

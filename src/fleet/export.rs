@@ -41,9 +41,7 @@ pub async fn export(client: &Client, filter: &Filter) -> Result<Export, FleetErr
     };
     let observed = observe::fleet(client, &namespaces)
         .await
-        .map_err(|error| FleetError::Observe {
-            source: Box::new(error),
-        })?;
+        .map_err(FleetError::observe)?;
     let chosen = observed
         .objects
         .iter()

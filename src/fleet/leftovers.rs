@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::FleetError;
 use crate::api::cluster_parts::DeletionPolicy;
 use crate::api::labels;
-use crate::client::{Client, ClientError, ListQuery};
+use crate::client::{Client, ListQuery};
 use crate::object::{Kind, Object, ObjectId, kinds};
 use crate::observe;
 use crate::plan::{self, Action, ApprovedPlan, FailureKind, Impact, Operation, Plan, Propagation, Wave};
@@ -38,7 +38,7 @@ pub async fn leftovers(
             match client.list_all(&query(kind, namespace)).await {
                 Ok(objects) => objects.into_iter().for_each(|object| note(&mut found, object)),
                 Err(error) if error.kind() == FailureKind::Forbidden => return Ok(None),
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(FleetError::observe(error)),
             }
         }
     }
@@ -74,7 +74,12 @@ fn note(found: &mut Leftovers, object: Object) {
 /// *Errors*: the cluster lives.
 /// *Effects*: one GET.
 pub async fn purge(client: &Client, cluster: &ObjectId, left: &Leftover) -> Result<ApprovedPlan, FleetError> {
-    if client.get_metadata(cluster).await.map_err(failed)?.is_some() {
+    if client
+        .get_metadata(cluster)
+        .await
+        .map_err(FleetError::observe)?
+        .is_some()
+    {
         return Err(FleetError::Lives {
             cluster: Box::new(cluster.clone()),
         });
@@ -111,12 +116,6 @@ fn delete(object: &Object, needs: &[ObjectId]) -> Option<Action> {
         effects: Vec::new(),
         needs: needs.to_vec(),
     })
-}
-
-fn failed(source: ClientError) -> FleetError {
-    FleetError::Observe {
-        source: Box::new(source),
-    }
 }
 
 #[cfg(test)]

@@ -34,11 +34,13 @@ pub struct Access<'a> {
 pub struct HubFacts {
     pub hub: Hub,
     pub operator: HubOperator,
+    /// `None`: nobody looked, or it could not be read.
+    ahead: Option<Ahead>,
 }
 
 /// What was seen of a fleet before its files were read.
 #[derive(Clone, Debug)]
-pub struct Ahead {
+struct Ahead {
     fleet_id: String,
     parent: Option<StoredParent>,
     /// Those that the hub remembers.
@@ -71,6 +73,7 @@ pub async fn facts(client: &Client, source: OperatorSource<'_>) -> Result<HubFac
     Ok(HubFacts {
         hub: hub?,
         operator: operator?,
+        ahead: None,
     })
 }
 
@@ -80,33 +83,36 @@ pub async fn facts(client: &Client, source: OperatorSource<'_>) -> Result<HubFac
 /// *Effects*: those of [`facts`]; one GET each for the parent and every namespace without a cluster; the lists of
 /// [`observe::fleet`] and [`observe::upstream`]. Nothing is written.
 pub async fn look(access: Access<'_>, reading: &Reading) -> Result<Live, FleetError> {
-    look_at_known(
-        access,
-        facts(access.memory, access.operator).await?,
-        None,
-        reading,
-    )
-    .await
+    look_at_known(access, facts(access.memory, access.operator).await?, reading).await
 }
 
 /// Looks as [`look`] does, at a hub whose facts are known; what was looked at ahead is not asked again.
 pub async fn look_at_known(
     access: Access<'_>,
     facts: HubFacts,
-    ahead: Option<Ahead>,
     reading: &Reading,
 ) -> Result<Live, FleetError> {
     let (in_files, rejected) = (namespaces_of_clusters(reading), namespaces_of_rejected(reading));
-    look_at(access, facts, ahead, reading.fleet.as_ref(), in_files, rejected).await
+    look_at(access, facts, reading.fleet.as_ref(), in_files, rejected).await
 }
 
-/// Looks where the hub remembers clusters of a fleet, while its files are still being read.
-///
-/// *Shape*: what cannot be read is not there: [`look_at_known`] asks again, and says why.
-/// *Effects*: none at another hub than the Fleet names; else one GET of the parent, and the lists of [`look`] in the
-/// namespaces of the parent.
-pub async fn look_ahead(access: Access<'_>, facts: &HubFacts, fleet: &Fleet) -> Option<Ahead> {
-    check_hub(Some(fleet), &facts.hub).ok()?;
+impl HubFacts {
+    /// Looks where the hub remembers clusters of a fleet, while its files are still being read.
+    ///
+    /// *Shape*: what cannot be read is left out: [`look_at_known`] asks again, and says why.
+    /// *Effects*: none at another hub than the Fleet names; else one GET of the parent, and the lists of [`look`] in the
+    /// namespaces of the parent.
+    #[must_use]
+    pub async fn look_ahead(self, access: Access<'_>, fleet: &Fleet) -> Self {
+        Self {
+            ahead: look_ahead(access, &self.hub, fleet).await,
+            ..self
+        }
+    }
+}
+
+async fn look_ahead(access: Access<'_>, hub: &Hub, fleet: &Fleet) -> Option<Ahead> {
+    check_hub(Some(fleet), hub).ok()?;
     let parent = recall(access.memory, &fleet.spec.id, access.parent_namespace)
         .await
         .ok()?;
@@ -160,12 +166,11 @@ pub(super) fn all_namespaces(
 pub(super) async fn look_at(
     access: Access<'_>,
     facts: HubFacts,
-    ahead: Option<Ahead>,
     fleet: Option<&Fleet>,
     in_files: BTreeSet<String>,
     others: BTreeSet<String>,
 ) -> Result<Live, FleetError> {
-    let HubFacts { hub, operator } = facts;
+    let HubFacts { hub, operator, ahead } = facts;
     check_hub(fleet, &hub)?;
     let ahead = ahead.filter(|ahead| fleet.is_some_and(|fleet| fleet.spec.id == ahead.fleet_id));
     let (parent, seen) = match (fleet, ahead) {
@@ -190,7 +195,7 @@ pub(super) async fn look_at(
         .into_iter()
         .partition(|namespace| remembered.is_some_and(|remembered| remembered.contains(namespace)));
     let (observed, mut missing_namespaces) =
-        tokio::try_join!(observe, missing(access.clusters, new)).map_err(observe_failed)?;
+        tokio::try_join!(observe, missing(access.clusters, new)).map_err(FleetError::observe)?;
     let with_clusters: BTreeSet<&str> = observed
         .objects
         .iter()
@@ -200,7 +205,7 @@ pub(super) async fn look_at(
         .into_iter()
         .filter(|namespace| !with_clusters.contains(namespace.as_str()));
     let others = missing(access.clusters, unknown.collect()).await;
-    missing_namespaces.extend(others.map_err(observe_failed)?);
+    missing_namespaces.extend(others.map_err(FleetError::observe)?);
     Ok(Live {
         hub,
         operator,
@@ -233,10 +238,4 @@ async fn missing(client: &Client, namespaces: Vec<String>) -> Result<BTreeSet<St
         }
     }
     Ok(missing)
-}
-
-fn observe_failed(error: ClientError) -> FleetError {
-    FleetError::Observe {
-        source: Box::new(error),
-    }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::look::{all_namespaces, namespaces_of_clusters, namespaces_of_rejected};
 use super::planning::{self, PlanOptions, Sight};
 use super::{FleetError, Hub, HubFacts, Live, OperatorSource, Parent, check_hub, parent};
-use crate::client::{Client, ClientError};
+use crate::client::Client;
 use crate::compose::Reading;
 use crate::diagnostic::SourceTree;
 use crate::observe::{self, Snapshot, SnapshotOf};
@@ -23,7 +23,7 @@ pub async fn record(
     operator: OperatorSource<'_>,
     now: Timestamp,
 ) -> Result<Snapshot, FleetError> {
-    let HubFacts { hub, operator } = super::facts(client, operator).await?;
+    let HubFacts { hub, operator, .. } = super::facts(client, operator).await?;
     let of = SnapshotOf {
         namespaces,
         parent_namespace,
@@ -31,11 +31,7 @@ pub async fn record(
         operator: &operator,
         now,
     };
-    observe::snapshot(client, &of)
-        .await
-        .map_err(|source: ClientError| FleetError::Observe {
-            source: Box::new(source),
-        })
+    observe::snapshot(client, &of).await.map_err(FleetError::observe)
 }
 
 /// Returns what [`super::look`] would have seen.

@@ -382,9 +382,7 @@ async fn look_at_children(
             node_addresses,
         })),
         Err(ClientError::Forbidden { .. }) => Ok(None),
-        Err(error) => Err(FleetError::Observe {
-            source: Box::new(error),
-        }),
+        Err(error) => Err(FleetError::observe(error)),
     }
 }
 

@@ -83,7 +83,6 @@ pub async fn look_again(access: Access<'_>, saved: &SavedPlan) -> Result<Live, F
     look_at(
         access,
         facts,
-        None,
         saved.fleet().as_ref(),
         in_files,
         saved.namespaces.clone(),

@@ -34,9 +34,7 @@ pub async fn syncs(client: &Client) -> Result<Syncs, FleetError> {
         Ok(syncs) => Ok(Syncs::Known(syncs)),
         Err(ClientError::NotInstalled { .. }) => Ok(Syncs::Known(Vec::new())),
         Err(error) if error.kind() == FailureKind::Forbidden => Ok(Syncs::NotReadable),
-        Err(error) => Err(FleetError::Observe {
-            source: Box::new(error),
-        }),
+        Err(error) => Err(FleetError::observe(error)),
     }
 }
 

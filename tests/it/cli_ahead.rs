@@ -19,9 +19,7 @@ async fn known(hint: &str) -> (Fleet, Proxy) {
 }
 
 async fn plan(fleet: &Fleet, proxy: &Proxy) -> Output {
-    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
-    let arguments = [&["plan", "--detailed-exitcode"][..], &parent].concat();
-    fleet.through(proxy).run(&arguments).await
+    fleet.through(proxy).run(&["plan", "--detailed-exitcode"]).await
 }
 
 /// Returns how often something was asked.
@@ -87,10 +85,7 @@ async fn errors_in_the_files_are_told_at_once_however_slow_the_hub_is() {
     let (fleet, proxy) = known("slow").await;
     fleet.cluster("paris", "spec: {replicas: many}\n");
     proxy.add(Rule::new(Action::Hold).path(LIST));
-    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
-    let process = fleet
-        .through(&proxy)
-        .start(&[&["plan", "--timeout", "10m"][..], &parent].concat());
+    let process = fleet.through(&proxy).start(&["plan", "--timeout", "10m"]);
     let status = eventually("it ends", SOON, async || process.ended()).await;
     let log = process.log();
     assert_eq!(status.code(), Some(6), "{log}");
@@ -117,4 +112,19 @@ async fn a_fleet_whose_file_has_another_name_is_planned_as_any_other() {
     let output = plan(&fleet, &proxy).await;
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     assert_eq!(asked(&proxy, LIST), 1);
+}
+
+#[tokio::test]
+async fn that_nobody_knows_who_else_writes_the_fleet_keeps_those_alone_who_write() {
+    let (fleet, proxy) = known("unwritten").await;
+    proxy.add(Rule::new(Action::answer(500, "InternalError")).path("/fleetsyncs?"));
+    let through = fleet.through(&proxy);
+    let output = through.run(&["apply", "-y"]).await;
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    fleet.cluster("paris", ONE);
+    let output = through.run(&["apply", "-y"]).await;
+    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("/paris  create"), "{}", output.stdout);
+    assert_eq!(fleet.names().await, ["berlin"]);
+    assert_eq!(through.run(&["apply", "-y", "--override-sync"]).await.code, 0);
 }

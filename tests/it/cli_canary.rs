@@ -28,7 +28,6 @@ fn is_clean(what: &str, output: &Output) {
 async fn canaries_in_files_and_errors_of_the_server_come_out_nowhere() {
     let fleet = Fleet::new("canary", "").await;
     fleet.cluster("berlin", &spec(1, "one"));
-    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
     let ways: [&[&str]; 8] = [
         &["plan", "--full"],
         &["plan", "-v"],
@@ -88,7 +87,7 @@ async fn canaries_in_files_and_errors_of_the_server_come_out_nowhere() {
         ] {
             let what = format!("{way:?} with {code}");
             proxy.forget();
-            let output = through.run(&[way, &parent].concat()).await;
+            let output = through.run(way).await;
             is_clean(&what, &output);
             let seen = proxy.seen();
             let is_refused = |request: &Seen| request.is_write() && request.uri.contains("/berlin");
@@ -101,7 +100,7 @@ async fn canaries_in_files_and_errors_of_the_server_come_out_nowhere() {
     proxy.add(Rule::new(Action::refusal(500, "InternalError", &words)).path("/secrets"));
     for way in [&["plan"][..], &["snapshot", "--out", "live.json"]] {
         proxy.forget();
-        let output = through.run(&[way, &parent].concat()).await;
+        let output = through.run(way).await;
         is_clean(&format!("{way:?} without Secrets"), &output);
         let seen = proxy.seen();
         assert!(

@@ -48,8 +48,7 @@ async fn fifty() -> Fleet {
 }
 
 fn start(fleet: &Fleet, proxy: &Proxy) -> Process {
-    let through = fleet.through(proxy);
-    through.start(&["apply", "-y", "--parent-namespace", &fleet.namespace.name])
+    fleet.through(proxy).start(&["apply", "-y"])
 }
 
 /// Kills the run at its nth request, runs it again, and compares. Returns whether there was such a request.
@@ -309,17 +308,8 @@ async fn an_api_server_that_restarts_in_the_middle_costs_a_second_run() {
         .nth(10);
     proxy.add(rule);
     let through = fleet.through(&proxy);
-    let namespace = fleet.namespace.name.as_str();
-    let arguments = [
-        "apply",
-        "-y",
-        "--first-apply",
-        "--parallelism",
-        "4",
-        "--parent-namespace",
-        namespace,
-    ];
-    let output = through.run(&[&arguments[..], &["-o", "json"]].concat()).await;
+    let arguments = ["apply", "-y", "--first-apply", "--parallelism", "4", "-o", "json"];
+    let output = through.run(&arguments).await;
     assert_eq!(output.code, 5, "{}{}", output.stdout, output.stderr);
     servers.wait_until_ready().await.unwrap();
     let live: Vec<String> = fleet.names().await;

@@ -91,9 +91,13 @@ impl Fleet {
         self.program.run(&self.arguments(arguments)).await
     }
 
-    /// Returns the program as it is when all its requests go through a proxy.
-    pub fn through(&self, proxy: &Proxy) -> Program {
-        self.program.clone().kubeconfig(proxy.kubeconfig())
+    /// Returns the same fleet, for which all requests of the program go through a proxy.
+    pub fn through(&self, proxy: &Proxy) -> Self {
+        Self {
+            program: self.program.clone().kubeconfig(proxy.kubeconfig()),
+            namespace: self.namespace.clone(),
+            servers: self.servers,
+        }
     }
 
     /// Starts it in the background.

@@ -114,8 +114,7 @@ async fn the_lock_of_a_run_that_is_gone_is_waited_out_and_what_changed_is_planne
     fleet.cluster("paris", ONE);
     fleet.cluster("rome", ONE);
     fleet.locked_by_somebody(4).await;
-    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
-    let process = fleet.program.start(&[&["apply", "-y"][..], &parent].concat());
+    let process = fleet.start(&["apply", "-y"]);
     eventually("it waits", SOON, async || {
         process
             .log()
@@ -157,8 +156,7 @@ async fn a_run_whose_lock_is_taken_away_stops_and_says_so() {
     let slow = Action::Delay(Duration::from_secs(2));
     proxy.add(Rule::new(slow).writes().path("k0smotronclusters"));
     let through = fleet.through(&proxy);
-    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
-    let process = through.start(&[&["apply", "-y", "--parallelism", "1"][..], &parent].concat());
+    let process = through.start(&["apply", "-y", "--parallelism", "1"]);
     eventually("it has the lock and writes", SOON, async || {
         let mut seen = proxy.seen().into_iter();
         seen.any(|seen| seen.is_write() && seen.uri.contains("k0smotronclusters"))
@@ -197,10 +195,7 @@ async fn the_first_run_of_a_fleet_makes_its_lock_and_its_memory_with_a_request_e
     fleet.cluster("berlin", ONE);
     let proxy = Proxy::start(fleet.servers).await;
     let through = fleet.through(&proxy);
-    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
-    let output = through
-        .run(&[&["apply", "-y", "--first-apply"][..], &parent].concat())
-        .await;
+    let output = through.run(&["apply", "-y", "--first-apply"]).await;
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     let expected = [
         "memory GET",
@@ -212,7 +207,7 @@ async fn the_first_run_of_a_fleet_makes_its_lock_and_its_memory_with_a_request_e
     assert_eq!(of_the_run(&proxy), expected);
     proxy.forget();
     fleet.cluster("paris", ONE);
-    let output = through.run(&[&["apply", "-y"][..], &parent].concat()).await;
+    let output = through.run(&["apply", "-y"]).await;
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     let expected = [
         "memory GET",
@@ -255,10 +250,7 @@ async fn a_fleet_that_somebody_else_makes_known_meanwhile_is_planned_again_first
     // Both runs find no memory; this one comes to write it when the other has.
     let slow = Action::Delay(Duration::from_secs(3));
     proxy.add(Rule::new(slow).writes().path("/configmaps/"));
-    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
-    let process = fleet
-        .through(&proxy)
-        .start(&[&["apply", "-y", "--first-apply"][..], &parent].concat());
+    let process = fleet.through(&proxy).start(&["apply", "-y", "--first-apply"]);
     eventually("it has the lock and is about to write", SOON, async || {
         of_the_run(&proxy)
             .contains(&"memory PATCH".to_owned())

@@ -197,8 +197,7 @@ async fn what_the_server_would_refuse_is_said_with_the_plan_and_repeats_no_secre
             .path("/paris"),
     );
     let through = fleet.through(&proxy);
-    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
-    let output = through.run(&[&["plan"][..], &parent].concat()).await;
+    let output = through.run(&["plan"]).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(
         output.stderr.contains("/paris: not allowed to") && output.stderr.contains("policy.example"),
@@ -206,7 +205,7 @@ async fn what_the_server_would_refuse_is_said_with_the_plan_and_repeats_no_secre
         output.stderr
     );
     for more in [&["-o", "json"][..], &["-v"]] {
-        let output = through.run(&[&["plan"][..], more, &parent].concat()).await;
+        let output = through.run(&[&["plan"][..], more].concat()).await;
         let all = format!("{}{}", output.stdout, output.stderr);
         assert!(!all.contains("canary-7f3a"), "{all}");
     }
@@ -242,9 +241,7 @@ async fn a_plan_of_a_thousand_unchanged_clusters_with_their_stateful_sets_asks_s
     assert_eq!(loader::stateful_sets(fleet.servers, namespace).await, 2 * STORES);
     let proxy = Proxy::start(fleet.servers).await;
     let through = fleet.through(&proxy);
-    let output = through
-        .run(&["plan", "--detailed-exitcode", "--parent-namespace", namespace])
-        .await;
+    let output = through.run(&["plan", "--detailed-exitcode"]).await;
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     assert_eq!(
         output.stdout,

@@ -19,8 +19,7 @@ async fn a_plan_without_changes_reads_little_and_writes_nothing() {
     assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
     let proxy = Proxy::start(fleet.servers).await;
     let through = fleet.through(&proxy);
-    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
-    let output = through.run(&[&["apply", "-y"][..], &parent].concat()).await;
+    let output = through.run(&["apply", "-y"]).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     let seen = proxy.seen();
     let asked: Vec<&str> = seen.iter().map(|request| request.uri.as_str()).collect();
@@ -50,16 +49,7 @@ async fn an_interrupted_run_says_what_is_done_and_goes_on_when_repeated() {
             .nth(2),
     );
     let through = fleet.through(&proxy);
-    let namespace = fleet.namespace.name.as_str();
-    let process = through.start(&[
-        "apply",
-        "-y",
-        "--first-apply",
-        "--parallelism",
-        "1",
-        "--parent-namespace",
-        namespace,
-    ]);
+    let process = through.start(&["apply", "-y", "--first-apply", "--parallelism", "1"]);
     eventually("the second cluster is being written", SOON, async || {
         let writes = proxy
             .seen()
@@ -97,16 +87,7 @@ async fn a_lost_answer_is_told_as_such_and_the_next_run_converges() {
             .nth(1),
     );
     let through = fleet.through(&proxy);
-    let namespace = fleet.namespace.name.as_str();
-    let arguments = [
-        "apply",
-        "-y",
-        "--first-apply",
-        "--parallelism",
-        "1",
-        "--parent-namespace",
-        namespace,
-    ];
+    let arguments = ["apply", "-y", "--first-apply", "--parallelism", "1"];
     let output = through.run(&arguments).await;
     assert_eq!(output.code, 5, "{}{}", output.stdout, output.stderr);
     assert!(

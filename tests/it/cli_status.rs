@@ -13,9 +13,7 @@ async fn a_status_that_is_watched_goes_on_when_the_server_answers_again() {
     fleet.cluster("paris", ONE);
     assert_eq!(fleet.run(&["apply", "-y", "--first-apply"]).await.code, 0);
     let proxy = Proxy::start(fleet.servers).await;
-    let parent = ["--parent-namespace", fleet.namespace.name.as_str()];
-    let arguments = [&["status", "-w"][..], &parent].concat();
-    let watching = fleet.through(&proxy).start(&arguments);
+    let watching = fleet.through(&proxy).start(&["status", "-w"]);
     let says = async |words: &str| {
         eventually(words, SOON, async || {
             let log = watching.log();

@@ -17,7 +17,7 @@ use crate::cli::args::{Format, Output};
 use crate::cli::confirm::{self, Answers};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::flow::{self, Asking, HubLook, PlanArguments, Prepared};
+use crate::cli::flow::{self, Asking, PlanArguments, Prepared};
 use crate::cli::plan_file;
 use crate::cli::progress;
 use crate::cli::show::{json, outcome};
@@ -159,10 +159,8 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
 }
 
 async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
-    let overrides = arguments.overrides;
-    let syncs = move |client| async move { overrides.syncs(&client).await };
-    let (prepared, client, syncs) =
-        flow::prepare_and_ask(&arguments.plan, None, Asking::Nothing, syncs, ui).await?;
+    let asking = Asking::Writers(arguments.overrides);
+    let (mut prepared, client) = flow::prepare(&arguments.plan, None, asking, ui).await?;
     let access = flow::access(&client, &arguments.plan.hub);
     let fleet = prepared.files.reading.fleet.clone().filter(|_| prepared.writes());
     show(&prepared, arguments, ui)?;
@@ -173,7 +171,10 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         path: &path,
         revision: prepared.files.tree.revision.as_deref(),
     };
-    overrides.check(syncs.as_ref(), fleet.as_ref(), &prepared.live, written, ui)?;
+    let syncs = prepared.syncs.take();
+    arguments
+        .overrides
+        .check(syncs, fleet.as_ref(), &prepared.live, written, ui)?;
     let approved = approve(&prepared, arguments, ui)?;
     let lock = arguments.lock(access, fleet.as_ref(), &prepared.live, ui).await?;
     let write = async {
@@ -187,11 +188,8 @@ async fn apply(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
                     loosened,
                     ..
                 } = prepared;
-                let look = HubLook {
-                    facts: fleet::facts(&client, access.operator).await?,
-                    ahead: None,
-                };
-                let again = flow::prepare_again(files, &arguments.plan, None, &client, look).await?;
+                let facts = fleet::facts(&client, access.operator).await?;
+                let again = flow::prepare_again(files, &arguments.plan, None, &client, facts).await?;
                 let approved = if again.plan == plan && again.loosened == loosened {
                     approved
                 } else {

@@ -63,12 +63,12 @@ pub(super) async fn apply(arguments: &Arguments, saved: &SavedPlan, ui: &mut Ui)
         revision: saved.revision.as_deref(),
     };
     let syncs = match &fleet {
-        Some(_) => arguments.overrides.syncs(&client).await?,
+        Some(_) => arguments.overrides.syncs(&client).await,
         None => None,
     };
     arguments
         .overrides
-        .check(syncs.as_ref(), fleet.as_ref(), &live, written, ui)?;
+        .check(syncs, fleet.as_ref(), &live, written, ui)?;
     let lock = arguments.lock(access, fleet.as_ref(), &live, ui).await?;
     let write = async {
         let (live, checked) = match lock.as_ref().and_then(Lock::after) {
