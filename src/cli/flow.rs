@@ -18,7 +18,9 @@ use super::source::{self, Files, OnErrors};
 use super::ui::Ui;
 use super::writers::Overrides;
 use crate::client::Client;
-use crate::fleet::{self, Access, Admission, FleetError, HubFacts, Live, PlanOptions, Syncs, select};
+use crate::fleet::{
+    self, Access, Admission, FleetError, HubFacts, Live, PlanOptions, Purpose, Syncs, select,
+};
 use crate::object::{Object, ObjectId};
 use crate::observe::Snapshot;
 use crate::plan::{Loosened, Plan, Prune};
@@ -118,6 +120,15 @@ pub enum Asking {
     Writers(Overrides),
 }
 
+impl Asking {
+    fn purpose(self) -> Purpose {
+        match self {
+            Self::Admission => Purpose::Show,
+            Self::Writers(_) => Purpose::Write,
+        }
+    }
+}
+
 /// Reads, looks and plans. Writes nothing.
 pub async fn prepare(
     arguments: &PlanArguments,
@@ -137,7 +148,11 @@ pub async fn prepare(
         };
         let (facts, syncs) = tokio::join!(fleet::facts(&client, hub.operator()), syncs);
         let facts = match (facts?, expected.await) {
-            (facts, Ok(fleet)) => facts.look_ahead(access(&client, &hub), &fleet).await,
+            (facts, Ok(fleet)) => {
+                facts
+                    .look_ahead(access(&client, &hub), &fleet, asking.purpose())
+                    .await
+            }
             (facts, Err(_)) => facts,
         };
         Ok::<_, CliError>((facts, syncs, client))

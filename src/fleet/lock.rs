@@ -53,8 +53,8 @@ pub fn id(namespace: &str, fleet_id: &str) -> ObjectId {
 ///
 /// *Errors*: a hub that does not know the fleet; [`FleetError::Locked`] when the time is over; a lease that cannot be
 /// read or written.
-/// *Effects*: one read a look, the first of which a hub is spared that does not know the fleet, and one write; if the
-/// namespace is missing, that too. Then one write every five seconds.
+/// *Effects*: one read a look, the first of which a hub is spared that does not know the fleet or where the lock was seen
+/// to be free, and one write; if the namespace is missing, that too. Then one write every five seconds.
 pub async fn lock(
     access: Access<'_>,
     fleet: &Fleet,
@@ -72,16 +72,17 @@ pub async fn lock(
     };
     let mut elector = Elector::new(access.memory, election);
     // Who never wrote the fleet never locked it either.
-    let first = match live.parent {
-        Some(_) => First::Look,
-        None => First::Create,
+    let first = match (&live.parent, &live.lock) {
+        (None, _) => First::Create,
+        (Some(_), Some(found)) => First::Found(found.clone()),
+        (Some(_), None) => First::Look,
     };
     let mut claimed = elector.claim(first, options.wait, &mut waiting).await;
     if let Err(ClientError::NoNamespace { .. }) = claimed {
         create_namespace(access.memory, access.parent_namespace)
             .await
             .map_err(failed)?;
-        claimed = elector.claim(first, options.wait, &mut waiting).await;
+        claimed = elector.claim(First::Create, options.wait, &mut waiting).await;
     }
     let after = match claimed.map_err(failed)? {
         Claim::Held => None,

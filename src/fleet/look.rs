@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
 
-use super::{FleetError, Hub, OperatorSource, StoredParent, check_hub, identify, operator, recall};
+use super::{
+    FleetError, Hub, OperatorSource, StoredParent, check_hub, find_lock, identify, operator, recall,
+};
 use crate::api::fleet::Fleet;
 use crate::client::{Client, ClientError};
 use crate::compose::Reading;
+use crate::lease::Found;
 use crate::object::{ObjectId, Observed, kinds};
 use crate::observe;
 use crate::plan::FailureKind;
@@ -43,6 +46,7 @@ pub struct HubFacts {
 struct Ahead {
     fleet_id: String,
     parent: Option<StoredParent>,
+    lock: Option<Found>,
     /// Those that the hub remembers.
     namespaces: BTreeSet<String>,
     observed: Observed,
@@ -55,6 +59,8 @@ pub struct Live {
     pub operator: HubOperator,
     /// `None`: the hub has never seen the fleet, or there is no Fleet.
     pub parent: Option<StoredParent>,
+    /// The lock as it was seen ahead of a run that writes. `None`: nobody looked, or there was none.
+    pub lock: Option<Found>,
     /// Namespaces of the files and those the hub remembers.
     pub namespaces: BTreeSet<String>,
     /// All clusters in the namespaces of the files and in those the hub remembers, and the names of those that the
@@ -62,6 +68,13 @@ pub struct Live {
     pub observed: Observed,
     /// Namespaces that the files name and that are known not to be there.
     pub missing_namespaces: BTreeSet<String>,
+}
+
+/// What somebody looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Show,
+    Write,
 }
 
 /// Asks a hub which one it is, and its operator how it renders: at once, the hub may be far away.
@@ -101,28 +114,36 @@ impl HubFacts {
     ///
     /// *Shape*: what cannot be read is left out: [`look_at_known`] asks again, and says why.
     /// *Effects*: none at another hub than the Fleet names; else one GET of the parent, and the lists of [`look`] in the
-    /// namespaces of the parent.
+    /// namespaces of the parent; to write, one GET of the lock of a fleet that the hub remembers.
     #[must_use]
-    pub async fn look_ahead(self, access: Access<'_>, fleet: &Fleet) -> Self {
+    pub async fn look_ahead(self, access: Access<'_>, fleet: &Fleet, purpose: Purpose) -> Self {
         Self {
-            ahead: look_ahead(access, &self.hub, fleet).await,
+            ahead: look_ahead(access, &self.hub, fleet, purpose).await,
             ..self
         }
     }
 }
 
-async fn look_ahead(access: Access<'_>, hub: &Hub, fleet: &Fleet) -> Option<Ahead> {
+async fn look_ahead(access: Access<'_>, hub: &Hub, fleet: &Fleet, purpose: Purpose) -> Option<Ahead> {
     check_hub(Some(fleet), hub).ok()?;
     let parent = recall(access.memory, &fleet.spec.id, access.parent_namespace)
         .await
         .ok()?;
     let namespaces = all_namespaces(&BTreeSet::new(), BTreeSet::new(), parent.as_ref());
-    let observed = clusters(access.clusters, &namespaces).await.ok()?;
+    let lock = async {
+        match (purpose, &parent) {
+            // Whoever takes it looks again, and says why it cannot be read.
+            (Purpose::Write, Some(_)) => find_lock(access, &fleet.spec.id).await.ok().flatten(),
+            (Purpose::Write, None) | (Purpose::Show, _) => None,
+        }
+    };
+    let (observed, lock) = tokio::join!(clusters(access.clusters, &namespaces), lock);
     Some(Ahead {
         fleet_id: fleet.spec.id.clone(),
+        lock,
         parent,
         namespaces,
-        observed,
+        observed: observed.ok()?,
     })
 }
 
@@ -173,13 +194,16 @@ pub(super) async fn look_at(
     let HubFacts { hub, operator, ahead } = facts;
     check_hub(fleet, &hub)?;
     let ahead = ahead.filter(|ahead| fleet.is_some_and(|fleet| fleet.spec.id == ahead.fleet_id));
-    let (parent, seen) = match (fleet, ahead) {
-        (Some(_), Some(ahead)) => (ahead.parent, Some((ahead.namespaces, ahead.observed))),
+    let (parent, lock, seen) = match (fleet, ahead) {
+        (Some(_), Some(ahead)) => {
+            let seen = (ahead.namespaces, ahead.observed);
+            (ahead.parent, ahead.lock, Some(seen))
+        }
         (Some(fleet), None) => {
             let parent = recall(access.memory, &fleet.spec.id, access.parent_namespace).await?;
-            (parent, None)
+            (parent, None, None)
         }
-        (None, _) => (None, None),
+        (None, _) => (None, None, None),
     };
     let namespaces = all_namespaces(&in_files, others, parent.as_ref());
     let observe = async {
@@ -210,6 +234,7 @@ pub(super) async fn look_at(
         hub,
         operator,
         parent,
+        lock,
         namespaces,
         observed,
         missing_namespaces,

@@ -34,7 +34,7 @@ pub use error::FleetError;
 pub use hub::{Hub, KUBE_SYSTEM, check_hub, identify};
 pub use leftovers::{Leftover, Leftovers, leftovers, purge};
 pub use lock::{Lock, LockEnd, LockOptions, find_lock, lock, unlock};
-pub use look::{Access, HubFacts, Live, facts, look, look_at_known};
+pub use look::{Access, HubFacts, Live, Purpose, facts, look, look_at_known};
 pub use notes::notes;
 pub use operator::{OperatorSource, operator};
 pub use parent::{Parent, StoredParent};

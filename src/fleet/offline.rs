@@ -71,6 +71,7 @@ pub fn look(snapshot: &Snapshot, reading: &Reading, parent_namespace: &str) -> R
         hub,
         operator: snapshot.operator.clone(),
         parent,
+        lock: None,
         observed: snapshot.clusters(&namespaces),
         namespaces,
         missing_namespaces,

@@ -54,9 +54,11 @@ pub enum Claim {
 }
 
 /// How asking for a lease begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum First {
     Look,
+    /// As it was found a moment ago: one request less if it was free and nobody has taken it since.
+    Found(Found),
     /// Where there is probably none yet: one request less if so, and one more if not.
     Create,
 }
@@ -148,7 +150,11 @@ impl Elector {
         let patience = begun + wait.max(self.election.params.duration);
         let mut before: Option<Holder> = None;
         let mut asked = match first {
-            First::Look => self.look().await,
+            First::Found(found) if found.holder.is_none() => {
+                self.take_up(found);
+                Ok(())
+            }
+            First::Look | First::Found(_) => self.look().await,
             // What is not known yet is taken for free, and a write then finds out.
             First::Create => Ok(()),
         };
@@ -327,6 +333,17 @@ impl Elector {
         Object(body)
     }
 
+    /// Takes in what somebody else found: a lease that is free.
+    fn take_up(&mut self, found: Found) {
+        self.view.seen = self.now();
+        self.stored = Some(Stored {
+            uid: found.uid,
+            resource_version: found.resource_version,
+            transitions: found.transitions,
+            acquired: None,
+        });
+    }
+
     /// Takes in what the server has. Only another version than the one known is news.
     fn note(&mut self, live: Option<&Object>) {
         let version = live.and_then(Object::resource_version);
@@ -384,6 +401,7 @@ pub struct Found {
     pub renewed: Option<String>,
     uid: String,
     resource_version: String,
+    transitions: i64,
 }
 
 /// Looks at a lease; `None` when there is none.
@@ -405,6 +423,7 @@ pub async fn find(client: &Client, id: &ObjectId) -> Result<Option<Found>, Clien
             renewed: text("/spec/renewTime"),
             uid: live.uid()?.to_owned(),
             resource_version: live.resource_version()?.to_owned(),
+            transitions: live.integer("/spec/leaseTransitions").unwrap_or(0),
         })
     }))
 }

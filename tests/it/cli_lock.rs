@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::assert_fits;
 use crate::cli_fleet::{Fleet, ONE};
-use crate::support::{Action, Proxy, Rule, eventually};
+use crate::support::{Action, Process, Proxy, Rule, eventually};
 
 const SOON: Duration = Duration::from_secs(30);
 const HOLDER: &str = "alice@laptop, pid 12, k0smotron-fleet 0.1.0 (0badcafe)";
@@ -275,4 +275,46 @@ async fn a_fleet_that_somebody_else_makes_known_meanwhile_is_planned_again_first
     assert!(fleet.names().await.is_empty());
     assert_eq!(fleet.holder().await, "", "it gave the lock back");
     assert_eq!(fleet.run(&["apply", "-y"]).await.code, 0);
+}
+
+/// Starts a run that has one cluster to make and has seen the lock, but not yet the children of clusters.
+async fn looking(fleet: &Fleet, proxy: &Proxy) -> Process {
+    let slow = Action::Delay(Duration::from_secs(3));
+    proxy.add(Rule::new(slow).path("/statefulsets"));
+    fleet.cluster("paris", ONE);
+    let process = fleet
+        .through(proxy)
+        .start(&["apply", "-y", "--lock-timeout", "0s"]);
+    eventually("it looks at children", SOON, async || {
+        let mut seen = proxy.seen().into_iter();
+        seen.any(|seen| seen.uri.contains("/statefulsets")).then_some(())
+    })
+    .await;
+    assert!(of_the_run(proxy).contains(&"lock GET".to_owned()));
+    process
+}
+
+#[tokio::test]
+async fn a_lock_that_was_free_when_it_was_seen_may_have_been_taken() {
+    let fleet = known("taken").await;
+    let proxy = Proxy::start(fleet.servers).await;
+    let process = looking(&fleet, &proxy).await;
+    fleet.locked_by_somebody(3600).await;
+    let status = eventually("it ends", SOON, async || process.ended()).await;
+    assert_eq!(status.code(), Some(4), "{}", process.log());
+    assert!(process.log().contains(HOLDER), "{}", process.log());
+    assert_eq!(fleet.names().await, ["berlin"]);
+    assert_eq!(fleet.holder().await, HOLDER);
+}
+
+#[tokio::test]
+async fn a_lock_that_was_held_when_it_was_seen_may_be_free() {
+    let fleet = known("freed").await;
+    fleet.locked_by_somebody(3600).await;
+    let proxy = Proxy::start(fleet.servers).await;
+    let process = looking(&fleet, &proxy).await;
+    assert_eq!(fleet.run(&["unlock", "-y"]).await.code, 0);
+    let status = eventually("it ends", SOON, async || process.ended()).await;
+    assert_eq!(status.code(), Some(0), "{}", process.log());
+    assert_eq!(fleet.names().await, ["berlin", "paris"]);
 }

@@ -133,6 +133,7 @@ fn look(text: String, observed: Observed) -> Looked {
         },
         operator: HubOperator::assumed("nothing is published"),
         parent: None,
+        lock: None,
         namespaces: ["edge".to_owned()].into(),
         observed,
         missing_namespaces: BTreeSet::new(),
