@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::show::outcome;
+use super::show::{names, outcome};
 use super::ui::{Ui, Verbosity};
 use crate::apply::{Ending, Progress};
 use crate::object::ObjectId;
@@ -43,7 +43,7 @@ pub async fn show(mut events: UnboundedReceiver<Progress>, plan: &Plan, ui: &mut
         match &bar {
             Some(bar) => {
                 bar.set_position(ended);
-                bar.set_message(outcome::name(&id));
+                bar.set_message(names::name(&id));
                 if !is_done {
                     bar.suspend(|| ui.say(&line));
                 }

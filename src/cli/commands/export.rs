@@ -8,7 +8,7 @@ use crate::cli::args::{Hub, Selection};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::new_file::{make_directory, write_new};
-use crate::cli::show::text::name;
+use crate::cli::show::names::name;
 use crate::cli::show::yaml;
 use crate::cli::ui::Ui;
 use crate::cli::{block_on, hub, source};

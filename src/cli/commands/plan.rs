@@ -14,7 +14,7 @@ use crate::cli::flow::{self, Asking, PlanArguments, Prepared};
 use crate::cli::plan_file;
 use crate::cli::show::markdown::{self, Comment};
 use crate::cli::show::text::Children;
-use crate::cli::show::{github, json, text};
+use crate::cli::show::{github, json, names, text};
 use crate::cli::ui::Ui;
 use crate::cli::{block_on, leave};
 use crate::fleet::{self, Sight};
@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments, ui: &mut Ui) -> Result<Exit, CliError> {
         for denied in &prepared.admission.denied {
             ui.warning(&format!(
                 "the server would refuse {}: {}",
-                text::name(&denied.object),
+                names::name(&denied.object),
                 denied.message
             ));
         }

@@ -12,7 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::flow;
 use crate::cli::hub;
-use crate::cli::show::{json, rolling, table, text};
+use crate::cli::show::{json, names, rolling, table};
 use crate::cli::source;
 use crate::cli::ui::Ui;
 use crate::fleet::{self, FleetError, parent};
@@ -155,7 +155,7 @@ fn shown(fleet: &Fleet, state: &State, seen: &BTreeMap<ObjectId, Evidence>) -> S
             Some(why) => ('!', why.clone()),
             None => ('~', lacks(seen.get(id))),
         };
-        words.push_str(&format!("  {symbol} {}  wave {}\n", text::name(id), one.wave));
+        words.push_str(&format!("  {symbol} {}  wave {}\n", names::name(id), one.wave));
         words.push_str(&table::indented(&why, 6));
     }
     words

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::json::id;
-use super::{text, yaml};
+use super::{names, yaml};
 use crate::cli::error::CliError;
 use crate::compose::Composed;
 use crate::render::{Child, Imagined};
@@ -12,7 +12,7 @@ use crate::render::{Child, Imagined};
 pub fn documents(clusters: &[(&Composed, Imagined)]) -> Result<String, CliError> {
     let mut answer = String::new();
     for (cluster, imagined) in clusters {
-        let name = text::name(&cluster.id());
+        let name = names::name(&cluster.id());
         answer.push_str(&format!("---\n# {name} ({})\n", cluster.source_path));
         let assumed = imagined.assumed.iter().map(|words| ("assumed", words.clone()));
         let held = imagined.held.iter();

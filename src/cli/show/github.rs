@@ -2,7 +2,8 @@
 
 use super::group::{self, Block, Grouping};
 use super::json::verb;
-use super::text::{self, name};
+use super::names::name;
+use super::text;
 use crate::diagnostic::{Finding, Findings, Severity, SourceTree, visible};
 use crate::plan::{Impact, Plan, Verb};
 

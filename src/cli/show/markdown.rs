@@ -5,7 +5,8 @@
 
 use super::difference;
 use super::group::{self, Block, Grouping, HeldBlock};
-use super::text::{self, Heading, name};
+use super::names::{self, name};
+use super::text::{self, Heading};
 use crate::diagnostic::visible;
 use crate::fleet::Admission;
 use crate::object::{ObjectId, pointer};
@@ -171,7 +172,7 @@ fn written(block: &Block<'_>) -> String {
         Verb::Change => (format!("**{impact}**"), NAMES_MAX),
         Verb::Adopt => (format!("**adopt, {impact}**"), NAMES_MAX),
     };
-    let names = names(&block.ids, most);
+    let names = named(&block.ids, most);
     let wave = block.waits_for().map(|wave| format!(", wave {wave}"));
     let mut text = format!("- {word} {names}{}", wave.unwrap_or_default());
     if !block.reason.is_empty() {
@@ -210,18 +211,18 @@ fn held_back(held: &HeldBlock<'_>) -> String {
     let (_, word) = text::word(held.reason);
     format!(
         "- **{word}** {}: {}\n",
-        names(&held.ids, NAMES_MAX),
+        named(&held.ids, NAMES_MAX),
         words(&held.waiting_on)
     )
 }
 
-fn names(ids: &[&ObjectId], most: usize) -> String {
+fn named(ids: &[&ObjectId], most: usize) -> String {
     let count = if ids.len() > 1 {
-        format!("{} clusters: ", ids.len())
+        format!("{}: ", names::count(ids))
     } else {
         String::new()
     };
-    let list: Vec<String> = ids.iter().take(most).map(|id| code(&name(id))).collect();
+    let list: Vec<String> = names::each(ids).take(most).map(|name| code(&name)).collect();
     let more = if ids.len() > most {
         format!(" and {} more", ids.len() - most)
     } else {

@@ -8,6 +8,7 @@ pub mod github;
 pub mod group;
 pub mod json;
 pub mod markdown;
+pub mod names;
 pub mod outcome;
 pub mod rolling;
 pub mod saved;

@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 
 use super::group::FEWEST;
 use super::json::id;
+use super::names::{self, name};
 use super::table;
-use super::text;
-pub use super::text::name;
 use crate::apply::Ending;
 use crate::fleet::Waited;
 use crate::object::ObjectId;
@@ -100,9 +99,9 @@ pub fn text(plan: &Plan, outcome: &Outcome) -> String {
     told.sort_unstable();
     let mut text = String::new();
     for (ids, word, why) in told {
-        text.push_str(&format!("  ! {}  {word}\n", text::title(&ids)));
+        text.push_str(&format!("  ! {}  {word}\n", names::title(&ids)));
         if ids.len() > 1 {
-            text.push_str(&table::indented(&text::names_of(&ids, usize::MAX), 6));
+            text.push_str(&table::indented(&names::names_of(&ids, usize::MAX), 6));
         }
         text.push_str(&table::indented(why, 6));
     }

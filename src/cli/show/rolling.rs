@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{json, table, text};
+use super::{json, names, table};
 use crate::api::fleet::Fleet;
 use crate::object::ObjectId;
 use crate::plan::rollout::{Changed, Phase, Rollout, State};
@@ -84,7 +84,7 @@ pub fn section(state: &State, is_shown: impl Fn(&ObjectId) -> bool) -> String {
         };
         words.push_str(&format!(
             "  {symbol} {}  wave {}, {state}\n",
-            text::name(&id),
+            names::name(&id),
             one.wave
         ));
         if let Some(why) = &one.failed {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::markdown::{self, Comment};
 use super::text::Detail;
-use super::{json, text};
+use super::{json, names, text};
 use crate::api::fleet::Fleet;
 use crate::cli::ui::{COLUMNS, WARNING, wrap};
 use crate::diagnostic::visible;
@@ -65,7 +65,7 @@ pub fn stale(stale: &[Stale]) -> String {
     for one in stale {
         if last != Some(&one.object) {
             let name = match &one.object {
-                Some(id) => text::name(id),
+                Some(id) => names::name(id),
                 None => "the hub".to_owned(),
             };
             out.push_str(&format!(

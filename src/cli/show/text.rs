@@ -9,12 +9,13 @@ use serde_json::Value;
 
 use super::difference;
 use super::group::{self, Block, Grouping, HeldBlock};
+use super::names::{name, names_of, title};
 
 use crate::api::fleet::Fleet;
 use crate::cli::ui::{CHANGE, COLUMNS, CREATE, DELETE, FAINT, Verbosity, WARNING, wrap};
 use crate::diagnostic::visible;
 use crate::fleet::Hub;
-use crate::object::{ObjectId, kinds, pointer};
+use crate::object::{ObjectId, pointer};
 use crate::plan::{Action, FieldChange, HeldReason, Impact, Loosened, Plan, Upgraded, Verb};
 use crate::render::{HubOperator, Published};
 
@@ -234,36 +235,6 @@ fn impacts(plan: &Plan) -> String {
     } else {
         format!(" ({})", words.join(", "))
     }
-}
-
-/// Clusters are what a fleet is about, so only other kinds are named with their kind.
-pub fn name(id: &ObjectId) -> String {
-    if id.kind == kinds::K0SMOTRON_CLUSTER {
-        format!("{}/{}", id.namespace, id.name)
-    } else if id.kind == kinds::NAMESPACE {
-        format!("namespace {}", id.name)
-    } else {
-        id.to_string()
-    }
-}
-
-/// The name of one, the number of several.
-pub(super) fn title(ids: &[&ObjectId]) -> String {
-    match ids {
-        [id] => name(id),
-        many => format!("{} clusters", many.len()),
-    }
-}
-
-/// The names of several: all of what is deleted, some of everything else.
-pub(super) fn names_of(ids: &[&ObjectId], most: usize) -> String {
-    let names: Vec<String> = ids.iter().take(most).map(|id| name(id)).collect();
-    let more = if ids.len() > most {
-        format!(" and {} more (--full)", ids.len() - most)
-    } else {
-        String::new()
-    };
-    format!("{}{more}", names.join(", "))
 }
 
 fn entry(block: &Block<'_>, width: usize, detail: Detail) -> String {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::object::Object;
+use crate::object::{Object, kinds};
 use crate::plan::{Held, Operation, Propagation, Wave};
 use crate::render::Settings;
 

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::json::place;
-use super::{table, text};
+use super::{names, table, text};
 use crate::compose::{Composed, Origin, Said, Why};
 use crate::diagnostic::{SourceTree, Span};
 
 /// Returns the origins of each cluster: the field with its value, and below it all that is said, the winner first.
 pub fn text(clusters: &[&Composed], why: &Why, field: &str, tree: &SourceTree) -> String {
     let blocks = clusters.iter().map(|cluster| {
-        let mut block = format!("{}\n", text::name(&cluster.id()));
+        let mut block = format!("{}\n", names::name(&cluster.id()));
         let origins = of(cluster, why);
         if origins.is_empty() {
             block.push_str(&format!("  {field}: (unset), no file says it\n"));
