@@ -25,8 +25,8 @@ async fn a_plan_without_changes_reads_little_and_writes_nothing() {
     let asked: Vec<&str> = seen.iter().map(|request| request.uri.as_str()).collect();
     assert_eq!(
         seen.len(),
-        6,
-        "kube-system, operator, syncs, parent, clusters, those of k0smotron: {asked:?}"
+        7,
+        "kube-system, operator, syncs, parent, lock, clusters, those of k0smotron: {asked:?}"
     );
     assert!(seen.iter().all(|request| !request.is_write()), "{asked:?}");
     assert!(

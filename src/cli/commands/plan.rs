@@ -196,9 +196,12 @@ fn answer(arguments: &Arguments, prepared: &Prepared, more: &More, ui: &mut Ui) 
 fn warn_if_old(snapshot: &Snapshot, ui: &mut Ui) {
     let age = Timestamp::now().duration_since(snapshot.taken_at);
     if age.as_secs() > OLD.as_secs().cast_signed() {
+        let days = match age.as_hours() / 24 {
+            1 => "1 day".to_owned(),
+            days => format!("{days} days"),
+        };
         ui.warning(&format!(
-            "the snapshot is {} days old: the hub may look different by now",
-            age.as_hours() / 24
+            "the snapshot is {days} old: the hub may look different by now"
         ));
     }
 }
