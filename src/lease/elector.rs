@@ -74,11 +74,30 @@ pub struct Elector {
     start: Instant,
 }
 
+/// The version of a lease that the server had.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Stored {
     uid: String,
     resource_version: String,
     transitions: i64,
     acquired: Option<String>,
+}
+
+impl Stored {
+    fn of(live: &Object) -> Option<Self> {
+        Some(Self {
+            uid: live.uid()?.to_owned(),
+            resource_version: live.resource_version()?.to_owned(),
+            transitions: live.integer("/spec/leaseTransitions").unwrap_or(0),
+            acquired: said(live, "/spec/acquireTime"),
+        })
+    }
+}
+
+/// Returns a text that is there and not empty.
+fn said(live: &Object, pointer: &str) -> Option<String> {
+    let text = live.text(pointer).filter(|text| !text.is_empty());
+    text.map(str::to_owned)
 }
 
 impl Elector {
@@ -151,7 +170,8 @@ impl Elector {
         let mut before: Option<Holder> = None;
         let mut asked = match first {
             First::Found(found) if found.holder.is_none() => {
-                self.take_up(found);
+                self.view.seen = self.now();
+                self.stored = Some(found.stored);
                 Ok(())
             }
             First::Look | First::Found(_) => self.look().await,
@@ -333,17 +353,6 @@ impl Elector {
         Object(body)
     }
 
-    /// Takes in what somebody else found: a lease that is free.
-    fn take_up(&mut self, found: Found) {
-        self.view.seen = self.now();
-        self.stored = Some(Stored {
-            uid: found.uid,
-            resource_version: found.resource_version,
-            transitions: found.transitions,
-            acquired: None,
-        });
-    }
-
     /// Takes in what the server has. Only another version than the one known is news.
     fn note(&mut self, live: Option<&Object>) {
         let version = live.and_then(Object::resource_version);
@@ -354,23 +363,13 @@ impl Elector {
         if version == known && (version.is_some() || self.view.holder.is_none()) {
             return;
         }
-        let text = |pointer: &str| live.and_then(|live| live.text(pointer));
         self.view.seen = self.now();
-        self.view.holder = text("/spec/holderIdentity")
-            .filter(|holder| !holder.is_empty())
-            .map(str::to_owned);
+        self.view.holder = live.and_then(|live| said(live, "/spec/holderIdentity"));
         self.view.duration = live
             .and_then(|live| live.integer("/spec/leaseDurationSeconds"))
             .and_then(|seconds| u64::try_from(seconds).ok())
             .map_or(self.election.params.duration, Duration::from_secs);
-        self.stored = live.and_then(|live| {
-            Some(Stored {
-                uid: live.uid()?.to_owned(),
-                resource_version: live.resource_version()?.to_owned(),
-                transitions: live.integer("/spec/leaseTransitions").unwrap_or(0),
-                acquired: live.text("/spec/acquireTime").map(str::to_owned),
-            })
-        });
+        self.stored = live.and_then(Stored::of);
     }
 }
 
@@ -399,9 +398,7 @@ pub struct Found {
     pub holder: Option<Holder>,
     /// RFC 3339: when the holder last said that it is there, by its own clock.
     pub renewed: Option<String>,
-    uid: String,
-    resource_version: String,
-    transitions: i64,
+    stored: Stored,
 }
 
 /// Looks at a lease; `None` when there is none.
@@ -410,20 +407,14 @@ pub struct Found {
 pub async fn find(client: &Client, id: &ObjectId) -> Result<Option<Found>, ClientError> {
     let live = client.get(id).await?;
     Ok(live.and_then(|live| {
-        let text = |pointer: &str| {
-            live.text(pointer)
-                .filter(|text| !text.is_empty())
-                .map(str::to_owned)
-        };
+        let stored = Stored::of(&live)?;
         Some(Found {
-            holder: text("/spec/holderIdentity").map(|name| Holder {
+            holder: said(&live, "/spec/holderIdentity").map(|name| Holder {
                 name,
-                since: text("/spec/acquireTime"),
+                since: stored.acquired.clone(),
             }),
-            renewed: text("/spec/renewTime"),
-            uid: live.uid()?.to_owned(),
-            resource_version: live.resource_version()?.to_owned(),
-            transitions: live.integer("/spec/leaseTransitions").unwrap_or(0),
+            renewed: said(&live, "/spec/renewTime"),
+            stored,
         })
     }))
 }
@@ -442,10 +433,10 @@ pub async fn take_away(
         "apiVersion": kinds::LEASE.api_version(),
         "kind": kinds::LEASE.kind,
         "metadata": {
-            "namespace": id.namespace, "name": id.name, "resourceVersion": found.resource_version,
+            "namespace": id.namespace, "name": id.name, "resourceVersion": found.stored.resource_version,
         },
         "spec": { "holderIdentity": "" },
     }));
-    let applied = client.apply(&body, None, &found.uid, manager, Conflicts::Force);
+    let applied = client.apply(&body, None, &found.stored.uid, manager, Conflicts::Force);
     applied.await.map(|_| ())
 }

@@ -1,6 +1,6 @@
 //! How objects are named, one and several.
 
-use crate::object::{ObjectId, kinds};
+use crate::object::{Kind, ObjectId, kinds};
 
 /// Clusters are what a fleet is about, so only other kinds are named with their kind.
 pub fn name(id: &ObjectId) -> String {
@@ -23,10 +23,9 @@ pub(super) fn title(ids: &[&ObjectId]) -> String {
 
 /// How many there are of what: `14 clusters`, `4 namespaces`; of several kinds, `5 objects`.
 pub(super) fn count(ids: &[&ObjectId]) -> String {
-    let are_all = |kind| ids.iter().all(|id| id.kind == kind);
-    let word = if are_all(kinds::K0SMOTRON_CLUSTER) {
+    let word = if are_all(ids, kinds::K0SMOTRON_CLUSTER) {
         "clusters"
-    } else if are_all(kinds::NAMESPACE) {
+    } else if are_all(ids, kinds::NAMESPACE) {
         "namespaces"
     } else {
         "objects"
@@ -34,9 +33,13 @@ pub(super) fn count(ids: &[&ObjectId]) -> String {
     format!("{} {word}", ids.len())
 }
 
+fn are_all(ids: &[&ObjectId], kind: Kind) -> bool {
+    ids.iter().all(|id| id.kind == kind)
+}
+
 /// The name of each of several, below their [`title`], which says the kind of namespaces.
 pub(super) fn each<'a>(ids: &'a [&ObjectId]) -> impl Iterator<Item = String> + 'a {
-    let are_namespaces = ids.len() > 1 && ids.iter().all(|id| id.kind == kinds::NAMESPACE);
+    let are_namespaces = ids.len() > 1 && are_all(ids, kinds::NAMESPACE);
     ids.iter().map(move |id| match are_namespaces {
         true => id.name.clone(),
         false => name(id),
