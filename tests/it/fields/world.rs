@@ -15,6 +15,7 @@ use k0smotron_fleet::render::{self, Facts};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
@@ -24,7 +25,7 @@ use tokio::task::JoinSet;
 use super::cases::{Answers, Case};
 use crate::operator::{Bench, Controller, has_its_pods, settings};
 use crate::support::certificates::Authority;
-use crate::support::{gateway, hosting, ports, try_eventually};
+use crate::support::{gateway, hosting, kubelet, ports, try_eventually};
 
 /// For what takes a second when nothing else runs on the machine.
 pub const LONG: Duration = Duration::from_secs(120);
@@ -122,9 +123,30 @@ impl<'a> World<'a> {
         let settled = try_eventually(LONG, async || {
             self.settled(name, generation, answers, &mut replaced).await
         });
-        settled
-            .await
-            .map_err(|reason| format!("{name} is not at rest: {reason}"))
+        match settled.await {
+            Ok(standing) => Ok(standing),
+            Err(reason) => Err(self.not_at_rest(name, &reason).await),
+        }
+    }
+
+    /// Says why a cluster is not at rest, with what its pods are.
+    async fn not_at_rest(&self, name: &str, reason: &str) -> String {
+        let ours = ListParams::default().labels(&format!("{}={name}", labels::CLUSTER));
+        let pods = self.bench.api::<Pod>().list(&ours).await;
+        let pods: Vec<String> = pods
+            .into_iter()
+            .flatten()
+            .map(|pod| {
+                let ends = &pod.metadata.deletion_timestamp;
+                let revision = pod.labels().get("controller-revision-hash");
+                let is_ready = kubelet::is_ready(&pod);
+                format!(
+                    "{} of {revision:?}, ready {is_ready}, ends {ends:?}",
+                    pod.name_any()
+                )
+            })
+            .collect();
+        format!("{name} is not at rest: {reason}; {}", pods.join("; "))
     }
 
     /// Returns what is seen, or what is still to be done.
@@ -272,8 +294,10 @@ impl<'a> World<'a> {
                 (action, endpoint) => Err(format!("{endpoint:?} {action:?}")),
             }
         });
-        rest.await
-            .map_err(|reason| format!("{} is not at rest: {reason}", id.name))
+        match rest.await {
+            Ok(standing) => Ok(standing),
+            Err(reason) => Err(self.not_at_rest(&id.name, &reason).await),
+        }
     }
 
     /// Asks for the plan of a fleet that changes this one cluster.

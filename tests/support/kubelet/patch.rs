@@ -20,6 +20,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+/// How soon a node asks again that got no answer.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// What becomes of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
@@ -108,7 +111,7 @@ async fn run(client: Client, namespace: Option<String>, decide: Arc<Mutex<Decide
                 None => return,
                 // The stream goes on by itself; the pause keeps a server that is down from being asked in a loop.
                 Some(Err(_)) => {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    tokio::time::sleep(AGAIN).await;
                     continue;
                 }
                 Some(Ok(event)) => note(&mut pods, event).into_iter().collect(),
@@ -211,16 +214,30 @@ pub(super) async fn act(client: &Client, pod: &Pod, address: IpAddr, policy: Pol
         Policy::NeverReady => ("Running", false),
         Policy::Fail => ("Failed", false),
     };
-    // A pod that is gone, or is another one by now, comes with an event of its own: errors are not looked at.
-    if pod.metadata.deletion_timestamp.is_some() {
-        let delete = DeleteParams {
-            preconditions: same(pod),
-            ..DeleteParams::default().grace_period(0)
+    loop {
+        let done = if pod.metadata.deletion_timestamp.is_some() {
+            let delete = DeleteParams {
+                preconditions: same(pod),
+                ..DeleteParams::default().grace_period(0)
+            };
+            api.delete(&name, &delete).await.map(|_| ())
+        } else if (phase(pod), is_ready(pod)) != (wanted, ready) {
+            let patch = Patch::Merge(status(pod, address, wanted, ready));
+            let patched = api.patch_status(&name, &PatchParams::default(), &patch).await;
+            patched.map(|_| ())
+        } else {
+            Ok(())
         };
-        let _ = api.delete(&name, &delete).await;
-    } else if (phase(pod), is_ready(pod)) != (wanted, ready) {
-        let patch = Patch::Merge(status(pod, address, wanted, ready));
-        let _ = api.patch_status(&name, &PatchParams::default(), &patch).await;
+        match done {
+            Ok(()) => return,
+            // One that is gone, is another one by now, or was changed meanwhile comes with an event of its own.
+            Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => return,
+            // No event comes of a request that failed: a pod that ends would do so for ever.
+            Err(error) => {
+                eprintln!("the node asks again for pod {name}: {error}");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
     }
 }
 
