@@ -128,7 +128,7 @@ impl Comparison {
     ) {
         let live = match live {
             None | Some(Value::Null) => {
-                if !is_dropped_by_the_server(at, desired) {
+                if !is_dropped_by_the_server(at, desired) && !is_written_with_others(at, desired) {
                     self.add(at, None, Some(desired));
                 }
                 return;
@@ -290,6 +290,12 @@ fn is_dropped_by_the_server(at: &str, value: &Value) -> bool {
         Value::String(text) => text.is_empty() && ZERO_IS_UNSET.contains(&field),
         Value::Number(number) => number.as_i64() == Some(0) && ZERO_IS_UNSET.contains(&field),
     }
+}
+
+/// Says whether a field that is not there matters only once something else of its object changes: a StatefulSet
+/// without a partition rolls its pods wrongly, and one that rolls nothing is not written for that.
+fn is_written_with_others(at: &str, value: &Value) -> bool {
+    at == "/spec/updateStrategy/rollingUpdate" && value.pointer("/partition") == Some(&Value::from(0))
 }
 
 fn is_same_scalar(at: &str, desired: &Value, live: &Value) -> bool {

@@ -22,7 +22,7 @@ fn stateful_set() -> Value {
         "spec": {
             "replicas": 3, "serviceName": "kmc-edge", "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": {"app": "k0smotron", "cluster": "edge"}},
-            "updateStrategy": {"type": "RollingUpdate"},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
             "template": {
                 "metadata": {"labels": {"app": "k0smotron", "cluster": "edge"}, "annotations": {}},
                 "spec": {
@@ -69,7 +69,6 @@ fn live_stateful_set() -> Value {
     let spec = &mut live["spec"];
     spec["revisionHistoryLimit"] = json!(10);
     spec["persistentVolumeClaimRetentionPolicy"] = json!({"whenDeleted": "Retain", "whenScaled": "Retain"});
-    spec["updateStrategy"]["rollingUpdate"] = json!({"partition": 0});
     spec["volumeClaimTemplates"][0]["apiVersion"] = json!("v1");
     spec["volumeClaimTemplates"][0]["kind"] = json!("PersistentVolumeClaim");
     spec["volumeClaimTemplates"][0]["spec"]["volumeMode"] = json!("Filesystem");
@@ -111,7 +110,7 @@ fn live_stateful_set() -> Value {
                 "f:ownerReferences": {"k:{\"uid\":\"u-1\"}": {}}},
             "f:spec": {
                 "f:replicas": {}, "f:serviceName": {}, "f:podManagementPolicy": {}, "f:selector": {},
-                "f:updateStrategy": {"f:type": {}},
+                "f:updateStrategy": {"f:type": {}, "f:rollingUpdate": {"f:partition": {}}},
                 "f:volumeClaimTemplates": {},
                 "f:template": {
                     "f:metadata": {"f:labels": {"f:app": {}, "f:cluster": {}}, "f:annotations": {}},
@@ -253,6 +252,29 @@ fn what_we_applied_and_no_longer_render_is_a_difference_and_what_others_added_is
     live["metadata"]["labels"]["team"] = json!("blue");
     assert_eq!(pointers(stateful_set(), live), [""; 0]);
     assert!(!spec(&mut stateful_set()).is_empty());
+}
+
+#[test]
+fn a_stateful_set_of_before_the_partition_is_written_only_for_something_else() {
+    let without = |mut set: Value| {
+        set["spec"]["updateStrategy"] = json!({"type": "RollingUpdate"});
+        set
+    };
+    assert_eq!(pointers(stateful_set(), without(live_stateful_set())), [""; 0]);
+    let mut other = stateful_set();
+    other["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = json!(2);
+    assert_eq!(
+        pointers(other.clone(), without(live_stateful_set())),
+        ["/spec/updateStrategy/rollingUpdate"]
+    );
+    assert_eq!(
+        pointers(other, live_stateful_set()),
+        ["/spec/updateStrategy/rollingUpdate/partition"]
+    );
+    assert_eq!(
+        pointers(without(stateful_set()), live_stateful_set()),
+        ["/spec/updateStrategy/rollingUpdate"]
+    );
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use k0smotron_fleet::api::labels;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{Bench, SOON, settings};
+use crate::support::audit;
 use crate::support::{Options, Servers, eventually, hosting, kubelet};
 
 /// Everything that must be the same afterwards: pods, keys, ports and addresses.
@@ -90,6 +92,44 @@ async fn another_version_rolls_the_control_plane_and_not_etcd() {
     );
     assert_eq!(after.secrets, before.secrets);
     assert_eq!(after.endpoint, before.endpoint);
+}
+
+/// A StatefulSet controller that makes a pod of the old revision deletes it at once, and may do so for ever.
+#[rstest]
+#[case::of_three(3, 2)]
+#[case::of_two(2, 1)]
+#[tokio::test]
+async fn fewer_replicas_of_another_version_delete_each_pod_once(#[case] before: i32, #[case] after: i32) {
+    let of = |version: &str, replicas: i32| json!({ "version": version, "replicas": replicas });
+    let (bench, _controller) =
+        Bench::with_cluster("change", "edge-berlin", of("v1.35.1+k0s.0", before)).await;
+    let mark = bench.mark().await;
+    bench.apply("edge-berlin", of("v1.36.3+k0s.2", after)).await;
+    eventually("the pods of the new version run", SOON, async || {
+        let status = bench.cluster("edge-berlin").await.status.unwrap_or_default();
+        let is_new = status.version.as_deref() == Some("v1.36.3+k0s.2");
+        if is_new && [status.updated_replicas, status.ready_replicas] == [Some(after); 2] {
+            Ok(())
+        } else {
+            Err(json!(status).to_string())
+        }
+    })
+    .await;
+    let requests = bench.servers.audit.since(&bench.client, mark).await;
+    let requests = audit::within(requests, &bench.namespace.name);
+    let refused = requests
+        .iter()
+        .filter(|event| event.resource == "statefulsets" && event.code == 422);
+    let refused: Vec<String> = refused.map(audit::Event::summary).collect();
+    assert_eq!(refused, [""; 0]);
+    let mut deleted: Vec<String> = requests
+        .into_iter()
+        .filter(|event| event.resource == "pods" && event.verb == "delete" && event.code == 200)
+        .map(|event| event.name)
+        .collect();
+    deleted.sort_unstable();
+    let pods: Vec<String> = (0..before).map(|pod| format!("kmc-edge-berlin-{pod}")).collect();
+    assert_eq!(deleted, pods);
 }
 
 #[tokio::test]
