@@ -24,7 +24,9 @@ use tokio::task::JoinSet;
 
 use super::cases::{Answers, Case};
 use crate::operator::{Bench, Controller, has_its_pods, settings};
+use crate::support::audit::Mark;
 use crate::support::certificates::Authority;
+use crate::support::process::Process;
 use crate::support::{gateway, hosting, kubelet, ports, try_eventually};
 
 /// For what takes a second when nothing else runs on the machine.
@@ -129,24 +131,40 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Says why a cluster is not at rest, with what its pods are.
+    /// Says why a cluster is not at rest, with all that tells whether the test or its servers stand still.
     async fn not_at_rest(&self, name: &str, reason: &str) -> String {
         let ours = ListParams::default().labels(&format!("{}={name}", labels::CLUSTER));
-        let pods = self.bench.api::<Pod>().list(&ours).await;
-        let pods: Vec<String> = pods
+        let sets = self.bench.api::<StatefulSet>().list(&ours).await;
+        let sets = sets
             .into_iter()
             .flatten()
-            .map(|pod| {
-                let ends = &pod.metadata.deletion_timestamp;
-                let revision = pod.labels().get("controller-revision-hash");
-                let is_ready = kubelet::is_ready(&pod);
-                format!(
-                    "{} of {revision:?}, ready {is_ready}, ends {ends:?}",
-                    pod.name_any()
-                )
-            })
-            .collect();
-        format!("{name} is not at rest: {reason}; {}", pods.join("; "))
+            .map(|set| format!("{}: {}", set.name_any(), json!(set.status)));
+        let pods = self.bench.api::<Pod>().list(&ours).await;
+        let pods = pods.into_iter().flatten().map(|pod| {
+            let ends = &pod.metadata.deletion_timestamp;
+            let revision = pod.labels().get("controller-revision-hash");
+            let is_ready = kubelet::is_ready(&pod);
+            format!(
+                "{} of {revision:?}, ready {is_ready}, ends {ends:?}",
+                pod.name_any()
+            )
+        });
+        let servers = self.bench.servers;
+        let (set, namespace) = (format!("kmc-{name}"), self.namespace());
+        let log = servers.controller_manager.as_ref().map(Process::log);
+        let log = log.unwrap_or_default();
+        let log = log
+            .lines()
+            .filter(|line| line.contains(namespace) && line.contains(&set));
+        let requests =
+            servers.audit.read(Mark::BEGINNING).into_iter().filter(|event| {
+                event.is_write() && event.namespace == namespace && event.name.starts_with(&set)
+            });
+        let requests =
+            requests.map(|event| format!("{} {} {}", event.received, event.user_agent, event.summary()));
+        let (log, requests) = (last(log.map(str::to_owned)), last(requests));
+        let seen: Vec<String> = sets.chain(pods).chain(log).chain(requests).collect();
+        format!("{name} is not at rest: {reason}\n    {}", seen.join("\n    "))
     }
 
     /// Returns what is seen, or what is still to be done.
@@ -326,6 +344,12 @@ impl<'a> World<'a> {
             effects,
         }
     }
+}
+
+/// The end of what was told, which is what matters of something that does not go on.
+fn last(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let lines: Vec<String> = lines.collect();
+    lines[lines.len().saturating_sub(25)..].to_vec()
 }
 
 fn standing(cluster: &K0smotronCluster, generation: i64, answers: Answers) -> Option<Standing> {

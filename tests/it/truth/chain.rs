@@ -20,7 +20,7 @@ use crate::support::{eventually, try_eventually};
 
 /// What was said and seen of one change.
 pub struct Told {
-    cluster: String,
+    pub cluster: String,
     words: String,
     said: String,
     seen: String,

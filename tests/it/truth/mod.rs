@@ -11,10 +11,13 @@ mod member;
 mod quiet;
 mod seen;
 
+use std::collections::BTreeSet;
+
 use futures::StreamExt as _;
 
 use crate::fields::world::World;
 use crate::operator::Bench;
+use crate::support::audit::{Event, Mark};
 use crate::support::kubelet::Policy;
 use crate::support::{Options, Servers};
 use chain::{Chain, Told};
@@ -44,14 +47,26 @@ async fn what_a_plan_says_a_change_does_is_what_it_does() {
         .collect()
         .await;
     let told: Vec<Told> = told.into_iter().flatten().collect();
-    for one in &told {
-        println!("{one}");
-    }
-    let misses: Vec<String> = told
+    let missed: BTreeSet<&str> = told
         .iter()
         .filter(|told| !told.misses.is_empty())
-        .map(ToString::to_string)
+        .map(|told| told.cluster.as_str())
         .collect();
-    println!("{} changes, {} misses", told.len(), misses.len());
-    assert!(misses.is_empty(), "seed {seed}:\n{}", misses.join("\n"));
+    // Of many ways one needs to read only those that went wrong.
+    for one in &told {
+        if missed.is_empty() || missed.contains(one.cluster.as_str()) {
+            println!("{one}");
+        }
+    }
+    println!("{} changes, {} clusters with misses", told.len(), missed.len());
+    assert!(missed.is_empty(), "seed {seed}: {missed:?}");
+    // A status that the API server refuses is how the StatefulSet controller shows that it goes in circles.
+    let refused: Vec<String> = servers
+        .audit
+        .read(Mark::BEGINNING)
+        .iter()
+        .filter(|event| event.resource == "statefulsets" && event.code == 422)
+        .map(Event::summary)
+        .collect();
+    assert_eq!(refused, [""; 0]);
 }
