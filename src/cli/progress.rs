@@ -21,6 +21,10 @@ pub async fn show(mut events: UnboundedReceiver<Progress>, plan: &Plan, ui: &mut
     let bar = (ui.stderr_is_terminal() && ui.verbosity() == Verbosity::Normal).then(|| bar(operations.len()));
     let mut ended: u64 = 0;
     let mut last_wait = String::new();
+    let mut lines = match ui.verbosity() {
+        Verbosity::Verbose => outcome::Lines::all(),
+        Verbosity::Normal | Verbosity::Quiet => outcome::Lines::default(),
+    };
     while let Some(event) = events.recv().await {
         let (id, ending) = match event {
             Progress::Started { .. } => continue,
@@ -38,18 +42,18 @@ pub async fn show(mut events: UnboundedReceiver<Progress>, plan: &Plan, ui: &mut
         };
         ended += 1;
         let done = operations.get(&id).copied().unwrap_or("done");
-        let line = outcome::line(&id, done, &ending);
+        let line = lines.of(&id, done, &ending);
         let is_done = ending == Ending::Done;
         match &bar {
             Some(bar) => {
                 bar.set_position(ended);
                 bar.set_message(names::name(&id));
-                if !is_done {
+                if let Some(line) = line.filter(|_| !is_done) {
                     bar.suspend(|| ui.say(&line));
                 }
             }
-            None if is_done => ui.status(&line),
-            None => ui.say(&line),
+            None if is_done => line.iter().for_each(|line| ui.status(line)),
+            None => line.iter().for_each(|line| ui.say(line)),
         }
     }
     if let Some(bar) = bar {

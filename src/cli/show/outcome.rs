@@ -13,15 +13,43 @@ use crate::fleet::Waited;
 use crate::object::ObjectId;
 use crate::plan::{ActionResult, Operation, Outcome, Plan, Verb};
 
-/// Returns one line about one ended action, without line end.
-pub fn line(id: &ObjectId, done: &str, ending: &Ending) -> String {
-    let name = name(id);
-    match ending {
-        Ending::Done => format!("{done} {name}"),
-        Ending::Foreign { owner } => format!("not done: {name}: it exists and belongs to {owner}"),
-        Ending::Skipped { because } => format!("not done: {name}: {because}"),
-        Ending::Failed(failure) => format!("failed: {name}: {}", failure.message),
-        Ending::Unknown(failure) => format!("done or not: {name}: {}", failure.message),
+/// What is said of actions while they end.
+#[derive(Default)]
+pub struct Lines {
+    /// Reasons for which something was not done, with how often each was said.
+    said: BTreeMap<(&'static str, String), usize>,
+    is_all: bool,
+}
+
+impl Lines {
+    /// Of all actions, however often the same is said.
+    pub fn all() -> Self {
+        Self {
+            is_all: true,
+            ..Self::default()
+        }
+    }
+
+    /// Returns one line about one ended action, without line end; `None` when its reason has been said often enough:
+    /// of a hub that is gone there are as many as the fleet has clusters.
+    pub fn of(&mut self, id: &ObjectId, done: &str, ending: &Ending) -> Option<String> {
+        let name = name(id);
+        let (word, why) = match ending {
+            Ending::Done => return Some(format!("{done} {name}")),
+            Ending::Foreign { owner } => ("not done", format!("it exists and belongs to {owner}")),
+            Ending::Skipped { because } => ("not done", because.clone()),
+            Ending::Failed(failure) => ("failed", failure.message.clone()),
+            Ending::Unknown(failure) => ("done or not", failure.message.clone()),
+        };
+        let line = format!("{word}: {name}: {why}");
+        let count = self.said.entry((word, why)).or_default();
+        *count += 1;
+        match *count {
+            _ if self.is_all => Some(line),
+            ..FEWEST => Some(line),
+            FEWEST => Some(format!("{word}: {name}: the same; more of it is told at the end")),
+            _ => None,
+        }
     }
 }
 
@@ -143,4 +171,46 @@ pub fn json(outcome: &Outcome) -> Value {
         .collect();
     results.sort_by_key(|(object, _)| *object);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::kinds;
+    use crate::plan::{Failure, FailureKind};
+
+    fn said(mut lines: Lines, endings: &[Ending]) -> Vec<String> {
+        let ids = (0..).map(|number| ObjectId::new(kinds::K0SMOTRON_CLUSTER, "a", format!("{number}")));
+        let lines = ids
+            .zip(endings)
+            .filter_map(|(id, ending)| lines.of(&id, "created", ending));
+        lines.collect()
+    }
+
+    #[test]
+    fn a_reason_is_said_a_few_times_and_what_is_done_always() {
+        let gone = Ending::Failed(Failure {
+            kind: FailureKind::NotFound,
+            message: "nobody answers".to_owned(),
+        });
+        let refused = Ending::Skipped {
+            because: "it is held".to_owned(),
+        };
+        let mut endings = vec![gone; 6];
+        endings.push(refused);
+        endings.resize(12, Ending::Done);
+        insta::assert_snapshot!(said(Lines::default(), &endings).join("\n"), @"
+        failed: a/0: nobody answers
+        failed: a/1: nobody answers
+        failed: a/2: nobody answers
+        failed: a/3: the same; more of it is told at the end
+        not done: a/6: it is held
+        created a/7
+        created a/8
+        created a/9
+        created a/10
+        created a/11
+        ");
+        assert_eq!(said(Lines::all(), &endings).len(), endings.len());
+    }
 }
