@@ -29,6 +29,7 @@ pub fn differences(desired: &Object, live: &Object, manager: &str) -> Vec<Differ
             .id()
             .is_some_and(|id| id.kind.group.ends_with("k0smotron.io")),
         is_secret: desired.text("/kind") == Some(kinds::SECRET.kind),
+        is_rolling: live.text("/status/currentRevision") != live.text("/status/updateRevision"),
         differences: Vec::new(),
     };
     let owned = applied_fields(live, manager);
@@ -82,6 +83,8 @@ enum Extras {
 struct Comparison {
     is_custom: bool,
     is_secret: bool,
+    /// A StatefulSet whose pods are being replaced.
+    is_rolling: bool,
     differences: Vec<Difference>,
 }
 
@@ -128,7 +131,8 @@ impl Comparison {
     ) {
         let live = match live {
             None | Some(Value::Null) => {
-                if !is_dropped_by_the_server(at, desired) && !is_written_with_others(at, desired) {
+                let may_wait = !self.is_rolling && is_written_with_others(at, desired);
+                if !may_wait && !is_dropped_by_the_server(at, desired) {
                     self.add(at, None, Some(desired));
                 }
                 return;
@@ -293,7 +297,7 @@ fn is_dropped_by_the_server(at: &str, value: &Value) -> bool {
 }
 
 /// Says whether a field that is not there matters only once something else of its object changes: a StatefulSet
-/// without a partition rolls its pods wrongly, and one that rolls nothing is not written for that.
+/// without a partition may roll its pods in circles, and one that rolls nothing is not written for that.
 fn is_written_with_others(at: &str, value: &Value) -> bool {
     at == "/spec/updateStrategy/rollingUpdate" && value.pointer("/partition") == Some(&Value::from(0))
 }

@@ -255,12 +255,18 @@ fn what_we_applied_and_no_longer_render_is_a_difference_and_what_others_added_is
 }
 
 #[test]
-fn a_stateful_set_of_before_the_partition_is_written_only_for_something_else() {
+fn a_stateful_set_without_a_partition_is_written_while_it_rolls_or_for_something_else() {
     let without = |mut set: Value| {
         set["spec"]["updateStrategy"] = json!({"type": "RollingUpdate"});
         set
     };
     assert_eq!(pointers(stateful_set(), without(live_stateful_set())), [""; 0]);
+    let mut rolling = without(live_stateful_set());
+    rolling["status"] = json!({"currentRevision": "kmc-edge-1", "updateRevision": "kmc-edge-2"});
+    assert_eq!(
+        pointers(stateful_set(), rolling),
+        ["/spec/updateStrategy/rollingUpdate"]
+    );
     let mut other = stateful_set();
     other["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = json!(2);
     assert_eq!(

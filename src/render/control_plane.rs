@@ -128,8 +128,8 @@ fn stateful_set(
             // Replicas do not wait for each other, so that a broken pod can be replaced while others are not ready.
             "podManagementPolicy": "Parallel",
             // Without a partition the StatefulSet controller makes pods anew from the old revision, as many as its status
-            // counts. With `Parallel` that count is wrong when replicas change in the same write or two changes follow
-            // each other, and it makes and deletes the same pod hundreds of times, with a status that is refused.
+            // counts. With `Parallel` that count is wrong when replicas shrink in the same write, and it makes and deletes
+            // the same pod hundreds of times, with a status that is refused.
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
             "template": {
                 "metadata": cluster.template_metadata(Pods::ControlPlane, "control-plane", annotations),
