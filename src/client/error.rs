@@ -232,5 +232,29 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     while let Some(cause) = last.source() {
         last = cause;
     }
-    last.to_string()
+    let words = last.to_string();
+    // A library sends whoever programs with it to its manual.
+    let without_manual = words
+        .split_once(": https://docs.rs/")
+        .map(|(words, _)| words.to_owned());
+    without_manual.unwrap_or(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_broken_connection_the_innermost_words_are_said_without_the_manual_of_a_library() {
+        let closed = "peer closed connection without sending TLS close_notify";
+        let manual =
+            format!("{closed}: https://docs.rs/rustls/latest/rustls/manual/index.html#unexpected-eof");
+        let inner = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, manual);
+        let outer = ClientError::Connect {
+            server: "https://hub.example".to_owned(),
+            source: inner.into(),
+        };
+        assert_eq!(innermost(&outer), closed);
+        assert_eq!(innermost(&std::io::Error::other("no route")), "no route");
+    }
 }
