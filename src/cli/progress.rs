@@ -23,7 +23,7 @@ pub async fn show(mut events: UnboundedReceiver<Progress>, plan: &Plan, ui: &mut
     let mut last_wait = String::new();
     let mut lines = match ui.verbosity() {
         Verbosity::Verbose => outcome::Lines::all(),
-        Verbosity::Normal | Verbosity::Quiet => outcome::Lines::default(),
+        Verbosity::Normal | Verbosity::Quiet => outcome::Lines::few(),
     };
     while let Some(event) = events.recv().await {
         let (id, ending) = match event {
@@ -42,18 +42,18 @@ pub async fn show(mut events: UnboundedReceiver<Progress>, plan: &Plan, ui: &mut
         };
         ended += 1;
         let done = operations.get(&id).copied().unwrap_or("done");
-        let line = lines.of(&id, done, &ending);
-        let is_done = ending == Ending::Done;
-        match &bar {
-            Some(bar) => {
-                bar.set_position(ended);
-                bar.set_message(names::name(&id));
-                if let Some(line) = line.filter(|_| !is_done) {
-                    bar.suspend(|| ui.say(&line));
-                }
-            }
-            None if is_done => line.iter().for_each(|line| ui.status(line)),
-            None => line.iter().for_each(|line| ui.say(line)),
+        if let Some(bar) = &bar {
+            bar.set_position(ended);
+            bar.set_message(names::name(&id));
+        }
+        let Some(line) = lines.of(&id, done, &ending) else {
+            continue;
+        };
+        match (&bar, ending == Ending::Done) {
+            (Some(_), true) => {}
+            (Some(bar), false) => bar.suspend(|| ui.say(&line)),
+            (None, true) => ui.status(&line),
+            (None, false) => ui.say(&line),
         }
     }
     if let Some(bar) = bar {

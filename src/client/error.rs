@@ -234,10 +234,10 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     }
     let words = last.to_string();
     // A library sends whoever programs with it to its manual.
-    let without_manual = words
-        .split_once(": https://docs.rs/")
-        .map(|(words, _)| words.to_owned());
-    without_manual.unwrap_or(words)
+    match words.split_once(": https://docs.rs/") {
+        Some((words, _)) => words.to_owned(),
+        None => words,
+    }
 }
 
 #[cfg(test)]

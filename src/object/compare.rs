@@ -29,7 +29,7 @@ pub fn differences(desired: &Object, live: &Object, manager: &str) -> Vec<Differ
             .id()
             .is_some_and(|id| id.kind.group.ends_with("k0smotron.io")),
         is_secret: desired.text("/kind") == Some(kinds::SECRET.kind),
-        is_rolling: live.text("/status/currentRevision") != live.text("/status/updateRevision"),
+        live,
         differences: Vec::new(),
     };
     let owned = applied_fields(live, manager);
@@ -80,21 +80,28 @@ enum Extras {
     Differ,
 }
 
-struct Comparison {
+struct Comparison<'a> {
     is_custom: bool,
     is_secret: bool,
-    /// A StatefulSet whose pods are being replaced.
-    is_rolling: bool,
+    live: &'a Object,
     differences: Vec<Difference>,
 }
 
-impl Comparison {
+impl Comparison<'_> {
     fn add(&mut self, pointer: &str, old: Option<&Value>, new: Option<&Value>) {
         self.differences.push(Difference {
             pointer: pointer.to_owned(),
             old: old.cloned(),
             new: new.cloned(),
         });
+    }
+
+    /// Says whether a field that is not there matters only once something else of its object changes: a StatefulSet
+    /// without a partition may roll its pods in circles, and one that rolls nothing is not written for that.
+    fn is_written_with_others(&self, at: &str, value: &Value) -> bool {
+        at == "/spec/updateStrategy/rollingUpdate"
+            && value.pointer("/partition") == Some(&Value::from(0))
+            && self.live.is_at_one_revision()
     }
 
     fn is_not_compared(&self, at: &str, key: &str) -> bool {
@@ -131,8 +138,7 @@ impl Comparison {
     ) {
         let live = match live {
             None | Some(Value::Null) => {
-                let may_wait = !self.is_rolling && is_written_with_others(at, desired);
-                if !may_wait && !is_dropped_by_the_server(at, desired) {
+                if !is_dropped_by_the_server(at, desired) && !self.is_written_with_others(at, desired) {
                     self.add(at, None, Some(desired));
                 }
                 return;
@@ -294,12 +300,6 @@ fn is_dropped_by_the_server(at: &str, value: &Value) -> bool {
         Value::String(text) => text.is_empty() && ZERO_IS_UNSET.contains(&field),
         Value::Number(number) => number.as_i64() == Some(0) && ZERO_IS_UNSET.contains(&field),
     }
-}
-
-/// Says whether a field that is not there matters only once something else of its object changes: a StatefulSet
-/// without a partition may roll its pods in circles, and one that rolls nothing is not written for that.
-fn is_written_with_others(at: &str, value: &Value) -> bool {
-    at == "/spec/updateStrategy/rollingUpdate" && value.pointer("/partition") == Some(&Value::from(0))
 }
 
 fn is_same_scalar(at: &str, desired: &Value, live: &Value) -> bool {

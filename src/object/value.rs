@@ -84,6 +84,11 @@ impl Object {
         format!("{}/{}", uid.unwrap_or_default(), version.unwrap_or_default())
     }
 
+    /// Says whether all pods of a StatefulSet are of one revision.
+    pub fn is_at_one_revision(&self) -> bool {
+        self.text("/status/currentRevision") == self.text("/status/updateRevision")
+    }
+
     pub fn label(&self, key: &str) -> Option<&str> {
         self.0.get("metadata")?.get("labels")?.get(key)?.as_str()
     }

@@ -1,5 +1,6 @@
 //! What came of a plan, as text and as JSON.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -14,19 +15,27 @@ use crate::object::ObjectId;
 use crate::plan::{ActionResult, Operation, Outcome, Plan, Verb};
 
 /// What is said of actions while they end.
-#[derive(Default)]
 pub struct Lines {
     /// Reasons for which something was not done, with how often each was said.
     said: BTreeMap<(&'static str, String), usize>,
-    is_all: bool,
+    /// The line with which a reason is said for the last time.
+    last: usize,
 }
 
 impl Lines {
     /// Of all actions, however often the same is said.
     pub fn all() -> Self {
         Self {
-            is_all: true,
-            ..Self::default()
+            said: BTreeMap::new(),
+            last: usize::MAX,
+        }
+    }
+
+    /// The same reason a few times.
+    pub fn few() -> Self {
+        Self {
+            last: FEWEST,
+            ..Self::all()
         }
     }
 
@@ -44,11 +53,10 @@ impl Lines {
         let line = format!("{word}: {name}: {why}");
         let count = self.said.entry((word, why)).or_default();
         *count += 1;
-        match *count {
-            _ if self.is_all => Some(line),
-            ..FEWEST => Some(line),
-            FEWEST => Some(format!("{word}: {name}: the same; more of it is told at the end")),
-            _ => None,
+        match (*count).cmp(&self.last) {
+            Ordering::Less => Some(line),
+            Ordering::Equal => Some(format!("{word}: {name}: the same; more of it is told at the end")),
+            Ordering::Greater => None,
         }
     }
 }
@@ -199,7 +207,7 @@ mod tests {
         let mut endings = vec![gone; 6];
         endings.push(refused);
         endings.resize(12, Ending::Done);
-        insta::assert_snapshot!(said(Lines::default(), &endings).join("\n"), @"
+        insta::assert_snapshot!(said(Lines::few(), &endings).join("\n"), @"
         failed: a/0: nobody answers
         failed: a/1: nobody answers
         failed: a/2: nobody answers

@@ -101,11 +101,9 @@ fn missing(set: &Object) -> Option<String> {
             "StatefulSet `{name}`: {ready} of {wanted} pods are ready"
         ));
     }
-    let revision = |pointer: &str| set.text(pointer).unwrap_or_default();
     // With OnDelete the current revision never becomes the new one by itself; then the number counts.
-    let is_at_one = revision("/status/currentRevision") == revision("/status/updateRevision");
     let updated = count("/status/updatedReplicas");
-    (!is_at_one && updated < wanted)
+    (!set.is_at_one_revision() && updated < wanted)
         .then(|| format!("StatefulSet `{name}`: {updated} of {wanted} pods run the new template"))
 }
 

@@ -125,14 +125,15 @@ impl<'a> World<'a> {
         let settled = try_eventually(LONG, async || {
             self.settled(name, generation, answers, &mut replaced).await
         });
-        match settled.await {
-            Ok(standing) => Ok(standing),
-            Err(reason) => Err(self.not_at_rest(name, &reason).await),
-        }
+        self.at_rest(name, settled.await).await
     }
 
-    /// Says why a cluster is not at rest, with all that tells whether the test or its servers stand still.
-    async fn not_at_rest(&self, name: &str, reason: &str) -> String {
+    /// Adds to the reason why a cluster is not at rest all that tells whether the test or its servers stand still.
+    async fn at_rest(&self, name: &str, outcome: Result<Standing, String>) -> Result<Standing, String> {
+        let reason = match outcome {
+            Ok(standing) => return Ok(standing),
+            Err(reason) => reason,
+        };
         let ours = ListParams::default().labels(&format!("{}={name}", labels::CLUSTER));
         let sets = self.bench.api::<StatefulSet>().list(&ours).await;
         let sets = sets
@@ -164,7 +165,10 @@ impl<'a> World<'a> {
             requests.map(|event| format!("{} {} {}", event.received, event.user_agent, event.summary()));
         let (log, requests) = (last(log.map(str::to_owned)), last(requests));
         let seen: Vec<String> = sets.chain(pods).chain(log).chain(requests).collect();
-        format!("{name} is not at rest: {reason}\n    {}", seen.join("\n    "))
+        Err(format!(
+            "{name} is not at rest: {reason}\n    {}",
+            seen.join("\n    ")
+        ))
     }
 
     /// Returns what is seen, or what is still to be done.
@@ -312,10 +316,7 @@ impl<'a> World<'a> {
                 (action, endpoint) => Err(format!("{endpoint:?} {action:?}")),
             }
         });
-        match rest.await {
-            Ok(standing) => Ok(standing),
-            Err(reason) => Err(self.not_at_rest(&id.name, &reason).await),
-        }
+        self.at_rest(&id.name, rest.await).await
     }
 
     /// Asks for the plan of a fleet that changes this one cluster.

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use http::{Request, Response, StatusCode};
@@ -29,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::super::certificates::Authority;
 use super::super::tls;
+use super::patch::AGAIN;
 
 /// Answers for control planes. Stops, with all connections, when dropped.
 pub struct Answers {
@@ -83,16 +83,16 @@ async fn run(client: Client, namespace: Option<String>) {
             event = clusters.next() => match event {
                 None => return,
                 // The CRD may come later; the stream asks again by itself.
-                Some(Err(_)) => tokio::time::sleep(Duration::from_millis(200)).await,
+                Some(Err(_)) => tokio::time::sleep(AGAIN).await,
                 Some(Ok(event)) => state.note_cluster(event),
             },
             event = sets.next() => match event {
                 None => return,
-                Some(Err(_)) => tokio::time::sleep(Duration::from_millis(200)).await,
+                Some(Err(_)) => tokio::time::sleep(AGAIN).await,
                 Some(Ok(event)) => state.note_set(event),
             },
             // A key that is not there yet, or a port that is still taken, comes with no event.
-            () = tokio::time::sleep(Duration::from_millis(200)), if state.is_behind() => {}
+            () = tokio::time::sleep(AGAIN), if state.is_behind() => {}
         }
         state.catch_up(&client).await;
     }

@@ -20,8 +20,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// How soon a node asks again that got no answer.
-const AGAIN: Duration = Duration::from_millis(200);
+/// Pause before something that failed is tried again; a kubelet waits longer.
+pub(super) const AGAIN: Duration = Duration::from_millis(200);
 
 /// What becomes of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,11 +21,8 @@ use super::super::namespaced::with_root;
 use super::super::process::Process;
 use super::super::{Servers, ports, watchdog};
 use super::member::{self, MEMBERS, Names};
-use super::patch::{Policy, act};
+use super::patch::{AGAIN, Policy, act};
 use super::{control_plane, filesystem};
-
-/// Pause before something that failed is tried again; a kubelet waits longer.
-const AGAIN: Duration = Duration::from_millis(200);
 
 /// The pods of one cluster, run for real. Everything stops when dropped.
 pub struct RealPods {
